@@ -8,6 +8,7 @@ from align._rewards_package import place_rewards
 if TYPE_CHECKING:
     from align.evaluation.suites import evaluate
     from align.methods.acre.config import ACREConfig
+    from align.methods.acre.letters import answer_twice
     from align.methods.acre.text_trainer import TextACRETrainer
     from align.methods.acre.tool_trainer import ToolACRETrainer
     from align.methods.acre.trainer import ACRETrainer
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from align.services.compare import compare
     from align.services.filter import filter
     from align.services.rehearse import rehearse
+    from align.services.show import show
     from align.services.train import train
     from align.services.watch import watch
     from rewards.running.standalone import guard
@@ -50,6 +52,7 @@ __all__ = [
     "RRPOTrainer",
     "TextACRETrainer",
     "ToolACRETrainer",
+    "answer_twice",
     "audit",
     "check",
     "compare",
@@ -59,6 +62,7 @@ __all__ = [
     "guard",
     "load_reward_model",
     "rehearse",
+    "show",
     "train",
     "watch",
     "whole_weights",
@@ -79,6 +83,7 @@ _HOMES = {
     "RRPOTrainer": "align.methods.rrpo.trainer",
     "TextACRETrainer": "align.methods.acre.text_trainer",
     "ToolACRETrainer": "align.methods.acre.tool_trainer",
+    "answer_twice": "align.methods.acre.letters",
     "audit": "align.services.audit",
     "check": "align.services.check",
     "compare": "align.services.compare",
@@ -88,6 +93,7 @@ _HOMES = {
     "guard": "rewards.running.standalone",
     "load_reward_model": "align.models.reward_model",
     "rehearse": "align.services.rehearse",
+    "show": "align.services.show",
     "train": "align.services.train",
     "watch": "align.services.watch",
     "whole_weights": "align.models.pretrained",
@@ -106,3 +112,8 @@ def __getattr__(name: str) -> Any:
 
         sentence = too_small(f"`align.{name}`", error, "eval" if name in _OF_EVALUATION else "train")
         raise ImportError(sentence or str(error)) from error
+
+
+def __dir__() -> list[str]:
+    """Lists the public names."""
+    return __all__

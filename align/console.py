@@ -4,10 +4,12 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Iterable
 from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from align.secrets import mask
 
@@ -36,6 +38,14 @@ def make_table(*columns: str, **settings: Any) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]], *, least: int = 100) -> None:
+    """Prints rows of plain words, on a line of at least so many characters."""
+    table = make_table(*columns)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    make_console(least=least).print(table)
 
 
 def say(text: str) -> None:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from align.console import say
 
 SECONDS = 5.0
-_OFFLINE = "HF_HUB_OFFLINE is set"
 
 
 class Answer(NamedTuple):
@@ -30,18 +29,17 @@ def ask_hub(path: str) -> Answer:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        return Answer(_OFFLINE)
+        return Answer("HF_HUB_OFFLINE is set")
     return _ask(f"{constants.ENDPOINT}/{path}")
 
 
 @cache
 def _ask(url: str) -> Answer:
-    import httpx
     from huggingface_hub.utils import build_hf_headers, get_session
 
     try:
         response: Any = get_session().head(url, headers=build_hf_headers(), timeout=SECONDS, follow_redirects=False)
-    except (httpx.HTTPError, OSError) as error:
+    except Exception as error:  # of httpx, of httpx2 from huggingface_hub 2 on, and of what lies below
         return Answer(str(error).strip() or type(error).__name__)
     return Answer("", response.status_code, response.headers.get("X-Error-Code", ""))
 

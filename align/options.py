@@ -7,6 +7,7 @@ from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+COLUMNS = "Columns named otherwise in the rows, such as '{options: choices, answer: answerKey}'."
 Function = TypeVar("Function", bound=Callable[..., Any])
 Options = ParamSpec("Options")
 Group = TypeVar("Group")

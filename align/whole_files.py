@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -41,6 +41,11 @@ def write_whole(path: Path, content: str | bytes, *, errors: str = "strict") -> 
     """
     with whole_file(path) as draft:
         draft.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", errors))
+
+
+def as_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Writes one JSON object per line."""
+    return "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
 
 
 def object_in(path: Path) -> dict[str, Any]:

@@ -24,8 +24,11 @@ from rewards.scoring.result_families import RESULT_FAMILIES, WITHHELD
 
 if TYPE_CHECKING:
     from rewards.scoring.accuracy import Accuracy, accuracy
+    from rewards.scoring.answer_agreement import AnswerAgreement, answer_agreement
     from rewards.scoring.code_accuracy import CodeAccuracy, code_accuracy
     from rewards.scoring.consistency import OUTCOMES, AnswerConsistency, answer_consistency, outcome
+    from rewards.scoring.counterfactual import Counterfactual, counterfactual
+    from rewards.scoring.follows_trace import FollowsTrace, follows_trace
     from rewards.scoring.format import Format, format
     from rewards.scoring.length import Length
     from rewards.scoring.manipulation import Manipulation, manipulation
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from rewards.scoring.reference_consistency import ReferenceConsistency, reference_consistency
     from rewards.scoring.repetition import Repetition, repetition
     from rewards.scoring.text_accuracy import TextAccuracy, text_accuracy
+    from rewards.scoring.vote_agreement import VoteAgreement, vote_agreement
 
 __all__ = [
     "FAMILIES",
@@ -53,8 +57,11 @@ __all__ = [
     "UNSEEN_FAMILIES",
     "WITHHELD",
     "Accuracy",
+    "AnswerAgreement",
     "AnswerConsistency",
     "CodeAccuracy",
+    "Counterfactual",
+    "FollowsTrace",
     "Format",
     "Length",
     "Manipulation",
@@ -71,14 +78,18 @@ __all__ = [
     "RewardProblem",
     "TextAccuracy",
     "UnseenPerturbationConsistency",
+    "VoteAgreement",
     "accuracy",
     "anchored",
+    "answer_agreement",
     "answer_consistency",
     "can_shuffle",
     "check_reward",
     "code_accuracy",
     "completion_text",
+    "counterfactual",
     "draw_permutation",
+    "follows_trace",
     "format",
     "manipulation",
     "math_accuracy",
@@ -102,9 +113,11 @@ __all__ = [
     "to_content",
     "to_shown",
     "unseen_perturbation_consistency",
+    "vote_agreement",
 ]
 
 _HOMES = dict.fromkeys(("OUTCOMES", "outcome"), "rewards.scoring.consistency")
+_HOMES |= dict.fromkeys(("Counterfactual", "counterfactual"), "rewards.scoring.counterfactual")
 for _name, _place in REWARDS.items():
     _home, _, _class = _place.rpartition(".")
     _HOMES |= {_name: _home, _class: _home}
@@ -115,3 +128,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'rewards' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Lists the public names."""
+    return __all__

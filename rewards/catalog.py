@@ -14,8 +14,10 @@ from rewards.running.worker import end_if_copied
 
 REWARDS = {
     "accuracy": "rewards.scoring.accuracy.Accuracy",
+    "answer_agreement": "rewards.scoring.answer_agreement.AnswerAgreement",
     "answer_consistency": "rewards.scoring.consistency.AnswerConsistency",
     "code_accuracy": "rewards.scoring.code_accuracy.CodeAccuracy",
+    "follows_trace": "rewards.scoring.follows_trace.FollowsTrace",
     "format": "rewards.scoring.format.Format",
     "length": "rewards.scoring.length.Length",
     "manipulation": "rewards.scoring.manipulation.Manipulation",
@@ -28,6 +30,7 @@ REWARDS = {
     "repetition": "rewards.scoring.repetition.Repetition",
     "text_accuracy": "rewards.scoring.text_accuracy.TextAccuracy",
     "unseen_perturbation_consistency": "rewards.scoring.perturbation_consistency.UnseenPerturbationConsistency",
+    "vote_agreement": "rewards.scoring.vote_agreement.VoteAgreement",
 }
 
 _AS_REWARD = (

@@ -15,7 +15,6 @@ EXTRAS: dict[str, dict[str, str]] = {
     "deepspeed": {"deepspeed": "DeepSpeed"},
     "vision": {"PIL": "pillow", "torchvision": "torchvision", "av": "av"},
     "deconfound": {"sklearn": "scikit-learn"},
-    "lm-eval": {"lm_eval": "lm-eval"},
     "gguf": {"gguf": "gguf"},
     "facts": {"mendeleev": "mendeleev", "pycountry": "pycountry", "babel": "babel"},
     "math": {"math_verify": "math-verify"},
@@ -143,7 +142,7 @@ def not_imported(extra: str, what: str, error: ImportError, *modules: str) -> st
         modules: As for `missing`.
     """
     packages = EXTRAS[extra]
-    needed, reason = _listed([packages[name] for name in modules or packages]), " ".join(str(error).split())
+    needed, reason = listed([packages[name] for name in modules or packages]), " ".join(str(error).split())
     broken = f"{what} needs {needed}, which cannot be imported: {reason}. {remedy(extra)}"
     return missing(extra, what, *modules) or broken
 
@@ -166,10 +165,11 @@ def missing_package(what: str, package: str) -> str:
 
 
 def _sentence(what: str, lacking: list[str], how: str) -> str:
-    return f"{what} needs {_listed(lacking)}, which {'is' if len(lacking) == 1 else 'are'} not installed. {how}"
+    return f"{what} needs {listed(lacking)}, which {'is' if len(lacking) == 1 else 'are'} not installed. {how}"
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Joins names by commas and a last "and"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 

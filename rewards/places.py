@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         """Writes it as an option takes it."""
-        return ".".join(map(str, self.path))
+        return ".".join(map(str, self.path)) or "all columns"
 
     def text(self, row: Row) -> str | None:
         """Reads the right answer of a row; what follows `####`, or stands in a fence, where it does."""
@@ -50,7 +50,7 @@ class Place(NamedTuple):
 
     def value(self, row: Row) -> Any:
         """Returns what stands there; None where nothing does."""
-        value: Any = row
+        value: Any = row if self.path else {n: each for n, each in row.items() if n not in NOT_DATA}
         for step in self.path:
             try:
                 value = value[step]

@@ -6,6 +6,7 @@ Names only order the tries. `find_role` is asked by every judge of rewards.
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +66,10 @@ def forms_of(tags: ResponseFormat, literals: Iterable[object], fence: str = "```
     ]
 
 
+def _in_fields(keys: Sequence[str], right: str) -> str:
+    return json.dumps(dict.fromkeys(keys, right), ensure_ascii=False)
+
+
 def write_all(write: Write, texts: Texts) -> list[str | None]:
     """Writes texts in a form; None where there is none."""
     return [None if text is None else write(text) for text in texts]
@@ -86,11 +91,18 @@ def find_role(pay: Pay, rows: Sequence[Row], trial: Trial, samples: Sequence[Seq
     no place is, the one that is paid best stands for it, and `exchanged` is empty: no exchange was seen to move pay.
     """
     parameters, read = trial.description.parameters, trial.read
-    tries = [_Try(None, texts, "of samples", str) for texts in _by_place(samples, len(rows))]
+    tries = [_Try(None, texts, "of samples", str) for texts in by_place(samples, len(rows))]
     if not tries:
-        tries = _all_tries(rows, places(rows, read, trial.description.literals, trial.settings.gold), trial)
-    nothing = _Seen(False, 0.0, False, 0), _Try(None, [None] * len(rows), "", str)
-    seen, best = max(_see(pay, rows, _screen(pay, rows, tries)), key=lambda each: each[0], default=nothing)
+        known = places(rows, read, trial.description.literals, trial.settings.gold)
+        if trial.settings.ways is not None and not trial.settings.gold and {*rows[0]} - NOT_DATA:
+            known.append(Place((), is_whole=True))
+        tries = _all_tries(rows, known, trial)
+    seen, best = _best(pay, rows, tries)
+    names = [each for each in trial.description.literals if isinstance(each, str) and each.isidentifier()]
+    if names and not (seen.told or samples or trial.description.asks_a_model):  # last: any word may be a name
+        form = _Try(None, (), "in JSON, under names of its code", partial(_in_fields, names[:MOST_PATTERNS]))
+        tries = [form._replace(place=place, texts=texts) for place, texts in {x.place: x.texts for x in tries}.items()]
+        seen, best = max((seen, best), _best(pay, rows, tries), key=itemgetter(0))
     donors = others_of(best.texts)
     role = Role(best.place, best.form, best.write, best.texts, [_texts_of(best.texts, each) for each in donors])
     ways = _ways(role, read, rows, reads_all=parameters.takes_more and not parameters.read)
@@ -105,7 +117,7 @@ def find_role(pay: Pay, rows: Sequence[Row], trial: Trial, samples: Sequence[Seq
     return role
 
 
-def _by_place(samples: Sequence[Sequence[str]], count: int) -> list[Texts]:
+def by_place(samples: Sequence[Sequence[str]], count: int) -> list[Texts]:
     """Turns samples by row into texts of all rows, the first of each, the second of each and so on."""
     longest = max(map(len, samples), default=0)
     return [[own[k] if k < len(own) else None for own in samples[:count]] for k in range(longest)]
@@ -117,6 +129,7 @@ def _all_tries(rows: Sequence[Row], known: Sequence[Place], trial: Trial) -> lis
         texts = [place.text(row) for row in rows]
         fenced = FENCE.match(str(next(filter(None, map(place.value, rows)), "")))
         forms = forms_of(trial.settings.response_format, trial.description.literals, *([fenced[1]] if fenced else []))
+        forms += trial.settings.ways or ()
         tries += [_Try(place, texts, name, write) for name, write in forms[: OF_A_MODEL if asks else None]]
     return tries
 
@@ -143,6 +156,11 @@ def _screen(pay: Pay, rows: Sequence[Row], tries: Sequence[_Try]) -> list[_Try]:
         best.setdefault(each.place, []).append(each)
     kept = [each for of_place in best.values() for each in (of_place[:2] if of_place[0].place else of_place)]
     return kept[:TRIED_AGAIN]
+
+
+def _best(pay: Pay, rows: Sequence[Row], tries: Sequence[_Try]) -> tuple[_Seen, _Try]:
+    nothing = _Seen(False, 0.0, False, 0), _Try(None, [None] * len(rows), "", str)
+    return max(_see(pay, rows, _screen(pay, rows, tries)), key=itemgetter(0), default=nothing)
 
 
 def _see(pay: Pay, rows: Sequence[Row], tries: Sequence[_Try]) -> Iterator[tuple[_Seen, _Try]]:
@@ -174,7 +192,7 @@ def _texts_of(texts: Texts, donors: Sequence[int | None]) -> list[str | None]:
 def _ways(role: Role, read: Sequence[str], rows: Sequence[Row], *, reads_all: bool) -> list[tuple[str, ...]]:
     """Lists columns to exchange: the place's own, all that the reward reads, and the prompt with them."""
     columns = tuple(name for name in rows[0] if name not in NOT_DATA) if reads_all and not read else tuple(read)
-    own = str(role.place.path[0]) if role.place else ""
+    own = str(role.place.path[0]) if role.place and role.place.path else ""
     ways = [(own,)] if own in columns else []
     return [*dict.fromkeys(way for way in (*ways, columns, ("prompt", *columns)) if way)]
 
@@ -184,7 +202,7 @@ def _moved(
 ) -> tuple[list[Row], np.ndarray]:
     """Exchanges columns, and tells on which rows the own text loses pay by it, and the other's earns as much."""
     others = exchange(rows, donors, columns)
-    if role.place is not None and role.place.path[0] in columns:
+    if role.place is not None and (not role.place.path or role.place.path[0] in columns):
         texts: Texts = [role.place.text(row) for row in others]
     else:
         texts = _texts_of(role.rights, donors)

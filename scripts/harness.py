@@ -188,7 +188,8 @@ def cell(values: Iterable[float], seeds: int) -> str:
     estimate = mean_over_seeds([value for value in values if not math.isnan(value)])
     if estimate.n == 0:
         return "no data"
-    return with_half(estimate) + (f" (n={estimate.n})" if 1 < estimate.n < seeds else "")
+    half = "" if math.isnan(estimate.low) else f" ±{(estimate.high - estimate.low) / 2:.2f}"
+    return f"{estimate.value:z.2f}{half}" + (f" (n={estimate.n})" if 1 < estimate.n < seeds else "")
 
 
 def share(truths: Iterable[bool]) -> float:

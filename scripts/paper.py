@@ -3,7 +3,7 @@ r"""Runs all arms and seeds of a table of a paper, measures them, and writes one
     python scripts/paper.py                                     # the sets, and what each needs
     python scripts/paper.py deconfound-simulation
     python scripts/paper.py deconfound-upworthy --tiny          # the same commands on made rows and a tiny model
-    python scripts/paper.py deconfound-upworthy --data data/upworthy --dry_run
+    python scripts/paper.py deconfound-upworthy --data data/upworthy --dry_run --gpus 8  # what it costs
     python scripts/paper.py --check 8                           # all trainings of all sets, as for 8 GPUs
 
 The same command goes on where it was stopped: what is finished is skipped, a run that was killed continues from its
@@ -20,13 +20,14 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `scripts` is a package
 
-from align.evaluation.record.file import without_nan
+from align.errors import UserError
 from align.versions import installed_versions
-from align.whole_files import write_whole
+from align.whole_files import as_json, write_whole
 from scripts.harness import Options, print_table
 from scripts.papers import crome, deconfound, videos
-from scripts.papers.page import Values, build_page, gathered
-from scripts.papers.plan import Asked, PaperSet
+from scripts.papers.cost import cost_of
+from scripts.papers.page import build_page, gathered
+from scripts.papers.plan import Asked
 from scripts.papers.ready import check_sets
 from scripts.stages import run_stages
 
@@ -51,21 +52,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--oracle", default="", help="Crome: words of `align augment`, such as '--endpoint https://HOST/v1 --model M'"
     )
-    parser.add_argument(
-        "--launch", default="", help="words that start trainings, such as 'accelerate launch --config_file F'"
-    )
-    parser.add_argument("--dry_run", action="store_true", help="print the commands, run none")
+    parser.add_argument("--gpus", type=int, default=1, help="that train, under ZeRO-3 if several, and evaluate")
+    parser.add_argument("--dry_run", action="store_true", help="print what it costs and the commands, run none")
     parser.add_argument(
         "--check", type=int, metavar="GPUS", help="check the trainings of the set, or of all, for so many GPUs"
     )
     arguments = parser.parse_args(argv)
+    for name in ("check", "gpus"):
+        if (number := getattr(arguments, name)) is not None and number < 1:
+            parser.error(f"--{name}: {number} GPUs are none. Give a number from 1.")
+    if arguments.tiny and arguments.gpus > 1:
+        parser.error(f"--tiny runs in one process, and --gpus is {arguments.gpus}. Leave one of them out.")
     if arguments.check is not None:
-        if arguments.check < 1:
-            parser.error(f"--check: {arguments.check} GPUs are none. Give a number from 1.")
         chosen = SETS if arguments.set is None else {arguments.set: SETS[arguments.set]}
         return int(check_sets(chosen, arguments.check, arguments.data) > 0)
     if arguments.set is None:
-        rows = {name: [paper.title, ", ".join(paper.arms), _needs(paper)] for name, paper in SETS.items()}
+        rows = {
+            name: [paper.title, ", ".join(paper.arms), "; ".join(paper.files) or "nothing"]
+            for name, paper in SETS.items()
+        }
         print_table("Sets", ("what it is", "arms", "needs"), rows, "set", 200)
         return 0
     paper = SETS[arguments.set]
@@ -75,9 +80,13 @@ def main(argv: list[str] | None = None) -> int:
     seeds = arguments.seeds or (TINY_SEEDS if arguments.tiny else paper.seeds)
     data = out / "data" if arguments.tiny and paper.make_tiny else arguments.data
     numbers = range(arguments.first_seed, arguments.first_seed + seeds)
-    words = {name: tuple(shlex.split(getattr(arguments, name))) for name in ("oracle", "launch")}
-    asked = Asked(out, numbers, arguments.arms or list(paper.arms), data, arguments.tiny, **words)
-    jobs = list(paper.jobs(asked))
+    oracle = tuple(shlex.split(arguments.oracle))
+    asked = Asked(out, numbers, arguments.arms or list(paper.arms), data, arguments.tiny, oracle, arguments.gpus)
+    try:
+        jobs = list(paper.jobs(asked))
+    except UserError as error:
+        parser.error(str(error))
+    print("\n".join(f"# {line}" for line in cost_of(paper, jobs, asked)), flush=True)
     if arguments.dry_run:
         print("\n".join(stage.line for job in jobs for stage in job.stages))
         return 0
@@ -92,19 +101,12 @@ def main(argv: list[str] | None = None) -> int:
         if code := run_stages(job.stages, out / "stages" / job.name):
             return code
     values = gathered([job.read() for job in jobs])
-    return _tell(arguments.set, paper, values, numbers, jobs, out, arguments.tiny)
-
-
-def _needs(paper: PaperSet) -> str:
-    return "; ".join(paper.files) or "nothing"
-
-
-def _tell(name: str, paper: PaperSet, values: Values, seeds: range, jobs: list, out: Path, tiny: bool) -> int:  # type: ignore[type-arg]
     lines = [stage.line for job in jobs for stage in job.stages]
-    page, record = build_page(name, paper, values, seeds, lines, out, MADE if tiny else "")
-    write_whole(out / "numbers.json", json.dumps(without_nan(installed_versions() | record), indent=1) + "\n")
+    made = MADE if arguments.tiny else ""
+    page, record = build_page(arguments.set, paper, values, numbers, lines, out, made)
+    write_whole(out / "numbers.json", json.dumps(as_json(installed_versions() | record), indent=1) + "\n")
     rows = {arm: [f"{sum(v) / len(v):.3f}" for v in cells.values()] for arm, cells in values.items()}
-    print_table(f"{name}, means over {len(seeds)} seeds", next(iter(values.values())), rows)
+    print_table(f"{arguments.set}, means over {len(numbers)} seeds", next(iter(values.values())), rows)
     print(f"The page is {page}.")
     return 0
 

@@ -33,11 +33,10 @@ def originals_and_sources() -> tuple[Any, Any]:
 
 
 def outcome_readers() -> dict[str, Any]:
-    """Imports what reads the weights of a model to learn outcomes: for embeddings, and to train it."""
-    from align.methods.deconfound.correction.fitting import embed
+    """Imports what reads the weights of a model to learn outcomes."""
     from align.methods.deconfound.trainer import _load
 
-    return {"--embedding_model": lambda path: embed(["a", "b"], path), "method": lambda path: _load(path, {})}
+    return {"method": lambda path: _load(path, {})}
 
 
 METHOD_OF_PAIRS_DATA = PAIRS  # whose data `align augment` makes with a model

@@ -15,6 +15,7 @@ from started import ROOT, start
 from align.assets import shipped_recipes
 from align.checks.finding import Finding
 from align.console import make_console, make_table, say
+from align.progress import Bars
 from align.services.findings import print_findings
 from rewards.catalog import REWARDS
 
@@ -124,3 +125,22 @@ def test_secrets_are_masked_beside_a_progress_bar_too():
     assert "shown ***" in written
     assert "said ***" in written
     assert "aBcD" not in written
+
+
+def test_without_a_terminal_a_bar_is_a_line_each_half_minute(capsys):
+    seconds = [0.0]
+    with Bars(clock=lambda: seconds[0]) as bars:
+        task = bars.add_task("asking", total=8)
+        for seconds[0] in (10.0, 20.0, 40.0, 50.0, 80.0):
+            bars.advance(task)
+    assert capsys.readouterr().err == "asking: 3 of 8, about 1 min 7 s left.\nasking: 5 of 8, about 48 s left.\n"
+
+
+def test_a_silent_bar_and_one_without_a_total_say_what_they_can(capsys):
+    seconds = [0.0]
+    for silent in (True, False):
+        with Bars(clock=lambda: seconds[0], silent=silent) as bars:
+            task = bars.add_task("rows read", total=None)
+            seconds[0] += 31.0
+            bars.update(task, completed=1_200)
+    assert capsys.readouterr().err == "rows read: 1,200.\n"

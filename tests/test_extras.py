@@ -56,7 +56,6 @@ NEEDY = [
     ("deconfound", f"train deconfound/quickstart {TWO_STEPS}"),
     ("deconfound", f"{DECONFOUND} dml"),
     ("deconfound", f"{DECONFOUND} none"),
-    ("lm-eval", EVAL.replace("--suite accuracy", "--suite lm-eval:arc")),
     ("gguf", "check acre/quickstart --model_init_kwargs '{gguf_file: model.gguf}'"),
     ("math", f"check acre/quickstart {MATH}"),
     ("math", "rewards check math_accuracy"),
@@ -98,7 +97,6 @@ OF_SIZES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
             "audit --recipe acre/quickstart --max_rows 60 --out OUT",
             COMPARED,
             "rewards check format",
-            "rewards export format --for verl --out OUT/scored.py",
             f"{AUGMENT} --endpoint http://127.0.0.1:9/v1",
         ],
         [
@@ -118,7 +116,6 @@ OF_SIZES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
 # Their parts need weights, tasks and tables that no package of ours brings.
 IMPORTS = {
     "gguf": "gguf",
-    "lm-eval": "lm_eval.models.huggingface",
     "facts": "mendeleev.fetch, pycountry, babel.numbers",
 }
 
@@ -222,7 +219,6 @@ def without(tmp_path_factory):
 def test_an_install_to_train_with_imports_every_module(without):
     assert set(without["names"]) > {
         "align.methods.deconfound.trainer",
-        "align.evaluation.suites.questions.lm_harness",
         "rewards.correction.instrumental",
     }
 

@@ -28,6 +28,7 @@ LAYERS = (
         "align._rewards_package",
     ),
     ("align.console",),
+    ("align.progress",),
     ("align.plugins",),
     ("align.methods",),  # the list and the records; a method's other modules are at the top
     ("align.recipe", "align.hub_reach"),

@@ -66,7 +66,7 @@ def test_samples_and_pairs_are_filtered(answering_model_folder, tmp_path):
     assert (counted["prompts"], counted["rows"]) == (4, found.num_kept)
     assert found.card["decoding"]["max_new_tokens"] == 8
     assert "false positive rate: " in str(found)
-    assert "kept.card.md" in found._repr_html_()
+    assert "kept.filter.json" in found._repr_html_()
     with pytest.raises(UserError, match="that exists"):
         align.filter(tmp_path / "prompts.jsonl", out=tmp_path / "kept.jsonl", model="m", verifier="format")
     with pytest.raises(UserError, match="`--tau` does not go with samples"):

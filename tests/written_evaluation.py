@@ -3,12 +3,17 @@
 import json
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from align.evaluation.record import SCORES, Record, write_record
+from align.evaluation.record.details import OfScores, ScoringProfile
+from align.evaluation.record.record import About, EvaluatedModel, Items, MetricComparison
 from align.evaluation.statistics.metrics import Estimate, mean_of_differences, share
+from align.evaluation.suites import glossary
 
 LETTERS = "ABCD"
 TEXTS = ("The chemical symbol of tungsten is W.", "Sodium, symbol Na", "Iron is Fe, from the Latin ferrum", "Tin")
@@ -32,7 +37,7 @@ GLOSSARY = {
 
 def item_rows(model: str, questions: int, seed: int, text: str | None = None) -> list[dict[str, object]]:
     """Draws the answers of one model."""
-    rng, right, consistent, first_letter = np.random.default_rng(seed), *MODELS[model]
+    rng, right, consistent, first_letter = np.random.default_rng(seed + 5), *MODELS[model]
     rows = []
     for number in range(questions):
         gold = number % 4
@@ -59,9 +64,8 @@ def item_rows(model: str, questions: int, seed: int, text: str | None = None) ->
                 "trace_choice": None if silent else first,
                 "correct": not silent and first == gold,
                 "consistent": 0.0 if silent else float(np.mean([second == first for second in seconds])),
-                "none_choice": int(rng.integers(4)),
                 "proxy": float(rng.normal()),
-                "accepted": bool(rng.integers(2)),
+                "none_choice": int(rng.integers(4)),
             }
         )
     return rows
@@ -95,6 +99,7 @@ def _evaluated(questions: int, models: tuple[str, ...], text: str | None) -> tup
     for name, metrics in measured.items():
         for suite, cells in metrics.items():
             suites.setdefault(suite, {})[name] = {metric: cell(share(values)) for metric, values in cells.items()}
+    suites["best_of_n"] = {name: _curve(gain) for name, gain in zip(measured, (0.3, 0.18), strict=False)}
     first, *others = measured
     record = {
         "kind": "policy",
@@ -103,8 +108,6 @@ def _evaluated(questions: int, models: tuple[str, ...], text: str | None) -> tup
         "suites": suites,
         "comparisons": [row for other in others for row in _comparisons(measured, first, other)],
         "paired": [_paired(first, other, named) for other in others],
-        "curves": [_curve(name, gain) for name, gain in zip(measured, (0.3, 0.18), strict=False)],
-        "audits": [_audit(name, text) for name in measured],
         "glossary": GLOSSARY,
         "warnings": [{"model": first, "text": text or "3 questions have options that may not be moved. They stay."}],
     }  # fmt: skip
@@ -174,54 +177,13 @@ def _paired(first: str, other: str, rows: dict[str, list[dict[str, object]]]) ->
     }  # fmt: skip
 
 
-def _curve(name: str, gain: float) -> dict[str, object]:
-    points = [
-        {
-            "n": n,
-            "gold": _around(0.5 + gain * np.log2(n) / 5 - 0.01 * np.log2(n) ** 2),
-            "proxy": _around(0.2 + 0.3 * np.log2(n)),
-            "oracle": _around(min(0.97, 0.5 + 0.12 * np.log2(n)), 0.02),
-        }
-        for n in (1, 2, 4, 8, 16)
-    ]
-    return {"model": name, "curve": "best_of_n", "points": points}
-
-
-def _audit(name: str, text: str | None) -> dict[str, object]:
-    attempts = [1, 2, 4, 8, 16]
-    rates = {"accepted": 0.6, "true_positive_rate": 0.8, "false_positive_rate": 0.2, "prior": 0.7, "ceiling": 0.9}
-    return {
-        "model": name, "verifier": text or "shuffle_consistency",
-        **{key: _around(value) for key, value in rates.items()},
-        "optimal_attempts": [
-            {"cost": 0.0, "attempts": None, "utility": 0.9}, {"cost": 1.0, "attempts": 3, "utility": 0.4},
-            {"cost": 9.0, "attempts": 0, "utility": 0.0},
-        ],
-        "utility": [
-            {"cost": cost, "attempts": attempts, "utility": [0.5 + 0.1 * k - 0.03 * cost * k * k for k in range(5)]}
-            for cost in (0.0, 1.0, 9.0)
-        ],
-        **(_abstention() if name != "theirs" else {}),  # a file of an earlier version has none of it
-    }  # fmt: skip
-
-
-def _abstention() -> dict[str, object]:
-    """Says what a verifier does by difficulty and what is answered, with nothing wrong where all is right."""
-    nothing = {"value": None, "low": None, "high": None, "n": 0}
-    rules = {"coverage": _around(0.7), "accuracy": _around(0.85)}
-    return {
-        "by_difficulty": [
-            {"above": 0.0, "up_to": 0.0, "questions": 90, "true_positive_rate": nothing,
-             "false_positive_rate": _around(0.4)},
-            {"above": 0.75, "up_to": 1.0, "questions": 70, "true_positive_rate": _around(0.9),
-             "false_positive_rate": _around(0.1)},
-        ],
-        "if_accepted": [{"attempts": n, **rules} for n in (1, 2, 4)],
-        "above_threshold": [
-            {"precision": 0.8, "calibrated_on": 500, "threshold": 0.625, **rules},
-            {"precision": 0.95, "calibrated_on": 500, "threshold": None, "coverage": _around(0), "accuracy": nothing},
-        ],
-    }  # fmt: skip
+def _curve(gain: float) -> dict[str, object]:
+    cells = {}
+    for n in (1, 2, 4, 8, 16):
+        cells[f"best_of_{n}"] = _around(0.5 + gain * np.log2(n) / 5 - 0.01 * np.log2(n) ** 2)
+        cells[f"best_of_{n}/proxy"] = _around(0.2 + 0.3 * np.log2(n))
+        cells[f"best_of_{n}/oracle"] = _around(min(0.97, 0.5 + 0.12 * np.log2(n)), 0.02)
+    return cells
 
 
 def about(names: list[str], questions: int, text: str | None = None) -> dict[str, object]:
@@ -252,12 +214,37 @@ def about(names: list[str], questions: int, text: str | None = None) -> dict[str
     }  # fmt: skip
 
 
+def scores_record(summaries, differences=MappingProxyType({}), scores=MappingProxyType({}), pairs=0) -> Record:
+    """Makes the record of reward models: metrics by model, and differences of each to others."""
+    known = {"base": None, "fingerprint": "", "dtype": "float32", "backend": "transformers", "seconds": 0.0}
+    models = [
+        EvaluatedModel(name=name, path=f"outputs/{name}", role="baseline" if place else "model", kind="model",
+                       cached_items=0, **known)
+        for place, name in enumerate(summaries)
+    ]  # fmt: skip
+    data = Items(path="pairs.jsonl", split=None, left_out={}, fingerprint="", questions=pairs, groups={})
+    about = About(created="2026", command=[], suites=[SCORES], models=models, data=data, versions={}, seconds=0.0)
+    return Record(
+        kind=SCORES,
+        about=about,
+        suites={SCORES: {name: dict(summary) for name, summary in summaries.items()}},
+        comparisons=[
+            MetricComparison(model=model, baseline=other, suite=SCORES, metric=metric, difference=difference)
+            for model, by_other in differences.items()
+            for other, cells in by_other.items()
+            for metric, difference in cells.items()
+        ],
+        glossary=glossary("reward_model"),
+        scores=dict(scores),
+    )
+
+
 def write_reward_model_evaluation(folder: Path, *, names: tuple[str, ...] = ("edits", "bt"), pairs: int = 400) -> Path:
     """Writes the folder of evaluated reward models."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     margins = {name: rng.normal(1 - 0.5 * place, 1, pairs) for place, name in enumerate(names)}
-    record: dict[str, dict[str, object]] = {}
+    summaries, scores = {}, {}
     for place, name in enumerate(names):
         right = share((margins[name] > 0).astype(float))
         summary = {"accuracy": right, "accuracy/chat": right, "accuracy/reasoning": right}
@@ -268,21 +255,13 @@ def write_reward_model_evaluation(folder: Path, *, names: tuple[str, ...] = ("ed
         summary |= {f"best_of_{n}": Estimate(0.4 + 0.05 * k - 0.02 * place * k * k, 0.3, 0.8, 50) for k, n in
                     enumerate((1, 2, 4, 8))}  # fmt: skip
         summary["best_of_8/oracle"] = Estimate(0.9, 0.85, 0.95, 50)
-        scored = {
-            "path": f"outputs/{name}",
-            "model_type": "scalar",
-            "data": "pairs.jsonl",
-            "best_of_n": None,
-            "seed": 0,
-        }
-        record[name] = {
-            "summary": summary,
-            "scored": scored | {"texts_in_template": False, "pairs_too_long": 2 * place},
-        }
+        scored = {"model_type": "scalar", "best_of_n": None, "texts_in_template": False, "pairs_too_long": 2 * place}
+        summaries[name], scores[name] = summary, OfScores(scored=ScoringProfile(**scored))
+    differences = {}
     if len(names) > 1:
         ours, theirs = ((margins[name] > 0).astype(float) for name in names[:2])
-        record[names[0]]["difference_to"] = {names[1]: {"accuracy": mean_of_differences(np.subtract(ours, theirs))}}
-    (folder / "evaluation.json").write_text(json.dumps(record))
+        differences = {names[0]: {names[1]: {"accuracy": mean_of_differences(np.subtract(ours, theirs))}}}
+    write_record(folder / "evaluation.json", scores_record(summaries, differences, scores, pairs=pairs))
     rows = [
         {"id": f"p{i}", "subset": "s", "category": "chat", "margin": {name: float(margins[name][i]) for name in names}}
         for i in range(pairs)

@@ -128,39 +128,3 @@ def write_run(folder: Path, *, steps: int = 200, seed: int = 0, trace: str | Non
         table = pd.DataFrame(completion_rows(step, trace=trace))
         table.to_parquet(folder / "completions" / f"completions_{step:05d}.parquet")
     return folder
-
-
-EVALUATION = {
-    "THEIRS": {
-        "summary": {
-            "accuracy": [0.612, 0.581, 0.642, 1000],
-            "option_shuffle_consistency": [0.534, 0.503, 0.565, 1000],
-            "share_A": [0.47, 0.44, 0.501, 1000],
-            "trace_answer_consistency": [0.61, 0.57, 0.65, 640],
-            "cr_wa": [0.184, 0.156, 0.216, 640],
-            "wr_ca": [0.025, 0.015, 0.04, 640],
-            "trace_stated": [0.64, 0.61, 0.669, 1000],
-            "answered": [1.0, 0.996, 1.0, 1000],
-        }
-    },
-    "OURS": {
-        "summary": {
-            "accuracy": [0.79, 0.764, 0.814, 1000],
-            "option_shuffle_consistency": [0.821, 0.796, 0.844, 1000],
-            "share_A": [0.281, 0.254, 0.31, 1000],
-            "trace_answer_consistency": [0.86, 0.83, 0.885, 655],
-            "cr_wa": [0.06, 0.044, 0.081, 655],
-            "wr_ca": [0.027, 0.017, 0.043, 655],
-            "trace_stated": [0.655, 0.625, 0.684, 1000],
-            "answered": [1.0, 0.996, 1.0, 1000],
-        },
-        "difference_to": {
-            "THEIRS": {
-                "accuracy": [0.178, 0.141, 0.215, 1000],
-                "option_shuffle_consistency": [0.287, 0.248, 0.325, 1000],
-                "share_A": [-0.189, -0.231, -0.148, 1000],
-                "answered": [0.0, -0.004, 0.004, 1000],
-            }
-        },
-    },
-}

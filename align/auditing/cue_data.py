@@ -1,7 +1,7 @@
 """Takes up texts of every row, and tests them once it is known which rows count."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from align.auditing.significance import (
     stricter,
     sums,
 )
+from align.auditing.subsets import Parts, against_rest
 from rewards.correction.diagnostics import bins
 from rewards.reading.options import LETTERS
 
@@ -76,8 +77,8 @@ class CueData:
             )
             self._num_confounders = len(entry.confounders)
 
-    def find(self, seen: Seen, rows: Compared, more: Sequence[Tested] = ()) -> tuple[Cues | None, list[str]]:
-        """Looks for cues among distinct rows, `more` that were tested beside them included.
+    def find(self, seen: Seen, rows: Compared, parts: Parts | None = None) -> tuple[Cues | None, list[str]]:
+        """Looks for cues among distinct rows and in parts of them.
 
         None where nothing is tested, and sentences on what cannot be said.
         """
@@ -87,25 +88,29 @@ class CueData:
         words = self._sides.num_words + self._prompts.num_words
         kept, sampled = _sample(kept, max(LEAST_ROWS, MOST_WORDS * len(kept) // max(1, words)))
         _, cluster = np.unique(seen.part("prompt"), return_inverse=True)
-        tests: list[Tested] = []
-        sentences: list[str] = []
-        if self.kind == "pairs":
-            tests, sentences = self._pairs(kept, cluster)
-        elif self.kind == "questions":
-            tests, sentences = self._questions(kept, cluster)
-        elif self.kind == "sft":
-            tests, sentences = self._classes(kept, rows.has_classes)
-        elif self.kind == "outcomes":
-            tests, sentences = self._observed(kept, cluster)
-        else:
-            sentences = ["Prompts alone have no label that a cue could go with: rows were compared, nothing else."]
-        tests = [each for each in (*tests, *more) if each.names]
+        tests, sentences = self._tested(kept, cluster, rows)
+        if parts is not None and self.kind in ("pairs", "questions", "sft"):
+            for part, inside in parts.found(FEWEST, kept, self._golds()):
+                found = self._tested(inside, cluster, rows)[0]
+                tests += [against_rest(each, tests[i])._replace(part=part) for i, each in enumerate(found)]
+        tests = [each for each in tests if each.names]
         if not tests:
             sentences = sentences or [
                 f"No feature is in {FEWEST} rows that could tell: nothing can be said about cues."
             ]
             return None, [*sampled, *sentences]
         return find_cues(tests, UNITS[self.kind], self.kind, seen.name), [*sampled, *sentences]
+
+    def _tested(self, kept: Flags, cluster: Numbers, rows: Compared) -> tuple[list[Tested], list[str]]:
+        if self.kind == "pairs":
+            return self._pairs(kept, cluster)
+        if self.kind == "questions":
+            return self._questions(kept, cluster)
+        if self.kind == "sft":
+            return self._classes(kept, rows.has_classes)
+        if self.kind == "outcomes":
+            return self._observed(kept, cluster)
+        return [], ["Prompts alone have no label that a cue could go with: rows were compared, nothing else."]
 
     def _pairs(self, kept: Flags, cluster: Numbers) -> tuple[list[Tested], list[str]]:
         ordered = kept & (self._golds() >= 0)
@@ -251,10 +256,10 @@ def compare_labels(where: str, kept: Flags, labels: Numbers, names: list[str], f
 
 
 def _counts(features: Features, kept: Flags) -> Iterator[tuple[str, str, Numbers]]:
-    """Says which texts have any of what is counted, and which are longer than most."""
+    """Says which texts have any of what is counted, and which are longer than most of all, kept or not."""
     for number, name in enumerate(COUNTS):
         column = features.sizes[:, number]
-        least = np.median(column[kept]) if number == 0 and kept.any() else 1 if name == "lines" else 0
+        least = np.median(column) if number == 0 and kept.any() else 1 if name == "lines" else 0
         words = {0: "more than the median of characters", 1: "several lines"}.get(number, f"any {name}")
         yield words, "count", np.flatnonzero((column > least) & kept)
 

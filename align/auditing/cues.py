@@ -77,7 +77,6 @@ def find_overlaps(tested: Tested, features: Sequence[int]) -> Iterator[Overlaps]
             yield Overlaps(stronger[kept[low:high]], is_same[kept[low:high]])
 
 
-MASKED = "masked text"  # where a cue is that should not be told
 MOST_ALSO = 8
 _EXAMPLES = 3
 _SURE = 1.96
@@ -131,7 +130,8 @@ def find_cues(tests: Sequence[Tested], unit: str, kind: str, name_row: Callable[
         if test.opposites and not test.opposites[0]:
             strong &= test.effect > 0
         passes = strong & (own <= FALSE_DISCOVERIES) & (np.abs(test.within) > POINTS_WITHIN)
-        by_length += int((strong & ~passes & (raw <= FALSE_DISCOVERIES)).sum())
+        if not test.part:
+            by_length += int((strong & ~passes & (raw <= FALSE_DISCOVERIES)).sum())
         picked += [(-abs(test.z[i]), number, int(i)) for i in np.flatnonzero(passes)]
     found = [
         _cue(tests[lead.test], lead, float(adjusted[starts[lead.test] + lead.feature]), kind, name_row)
@@ -171,7 +171,7 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
     surplus = round(n * abs(effect) / (1 - min(expected, 0.99)))
     return Cue(
         name=name,
-        where=test.where,
+        where=f"{test.where}, where {test.part}" if test.part else test.where,
         goes_with=goes_with,
         n=n,
         hits=hits,
@@ -194,8 +194,6 @@ def remedies(kind: str, where: str, feature: str, name: str, surplus: int) -> li
     """Lists what can be done, the cheapest first; without `surplus` rows that have the cue, the rest would be none."""
     if feature == "place":
         return [SHUFFLE]
-    if where == MASKED:
-        return ["Mask it as well, or write the text without it."]
     phrase = "" if feature == "count" else f" with the phrase {name!r}"
     found = []
     if kind == "pairs":

@@ -36,8 +36,6 @@ class Entry(NamedTuple):
     images: tuple[str, ...] = ()  # digests of their content
     outcome: float | None = None
     confounders: tuple[float | str, ...] = ()  # numbers or labels, in the order in which they were named
-    masked: str | None = None  # text that should not give the gold away
-    attributes: tuple[str, ...] = ()  # values of the columns whose pairs are looked at
 
 
 def reference_of(columns: Any) -> str | None:

@@ -1,9 +1,9 @@
-"""Writes rows to files: those left once duplicates, contradictions and leaks are out, those out, and rare pairs."""
+"""Writes rows to files: those left once duplicates, contradictions and leaks are out, and those out."""
 
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -17,10 +17,8 @@ from align.data.problems import RowProblem
 from align.errors import DataError
 from align.whole_files import whole_file
 
-KEPT_FILE, LEFT_OUT_FILE, COUNTERFACTUAL_FILE = "kept.jsonl", "left_out.jsonl", "counterfactual.jsonl"
+KEPT_FILE, LEFT_OUT_FILE = "kept.jsonl", "left_out.jsonl"
 _OF_ADAPTERS = ("decoded_image", "frames", "media_path", "path")  # where public schemas have images and videos
-_GROUP = "group"
-_OWN = "own_group"  # where a row's own group stands once it has another
 
 
 class Written(NamedTuple):
@@ -28,23 +26,16 @@ class Written(NamedTuple):
 
     kept: int
     left_out: int
-    counterfactual: int
 
 
 def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lambda: None) -> Written:
     """Reads the rows for training again, and writes each as it stands there to one file, in their order.
 
-    A row that is left out stands beside its file, its row, and the reason. Where attributes were named, rows with a
-    group go to a third file, with it; a row keeps what it has, and none is made up. Dates are written as ISO 8601, and
-    relative paths of images and videos from the folder of the files, unless `media_dir` says what they count from.
+    A row that is left out stands beside its file, its row, and the reason. Dates are written as ISO 8601, and relative
+    paths of images and videos from the folder of the files, unless `media_dir` says what they count from.
     """
-    num_kept = num_out = num_grouped = 0
-    reasons = iter(zip(audited.reasons, audited.groups or [""] * len(audited.reasons), strict=True))
-    with (
-        nullcontext() if audited.groups is None else _written(folder / COUNTERFACTUAL_FILE) as grouped,
-        _written(folder / KEPT_FILE) as keeps,
-        _written(folder / LEFT_OUT_FILE) as leaves,
-    ):
+    num_kept, num_out, reasons = 0, 0, iter(audited.reasons)
+    with _written(folder / KEPT_FILE) as keeps, _written(folder / LEFT_OUT_FILE) as leaves:
         for reader in audited.readers:
             for read in reader.read():
                 raw, entry = read
@@ -54,12 +45,7 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
                 if isinstance(entry, RowProblem):
                     why = {"reason": "unusable", "of": f"{entry.rule}. {entry.remedy}"}
                 else:
-                    (reason, of), group = next(reasons)
-                    if group:
-                        assert grouped is not None
-                        grouped.write(_line(_with_group(content or {}, group, reader, place), place))
-                        num_grouped += 1
-                        continue
+                    reason, of = next(reasons)
                     if not reason:
                         keeps.write(_line(content or {}, place))
                         num_kept += 1
@@ -67,7 +53,7 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
                     why = {"reason": reason, "of": of}
                 leaves.write(_line(place | why | {"content": content}, place))
                 num_out += 1
-    return Written(num_kept, num_out, num_grouped)
+    return Written(num_kept, num_out)
 
 
 @contextmanager
@@ -92,18 +78,6 @@ def _content(read: ReadRow, reader: Reader, folder: Path) -> Mapping[str, Any] |
     theirs = (source.columns.get(name, name) for name in (*MEDIA, *(_OF_ADAPTERS if source.adapter else ())))
     names = {name for each in theirs for name in ([each] if isinstance(each, str) else each)}
     return move_paths(row, names, media_folder(reader.file), folder)
-
-
-def _with_group(row: Mapping[str, Any], group: str, reader: Reader, place: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives a row a group where its own reader looks for one."""
-    column = reader.source.columns.get(_GROUP, _GROUP)
-    assert isinstance(column, str)
-    if column in row and _OWN in row:
-        raise DataError(
-            f"{place['file']}, row {place['row']}: `--write` keeps the row's own group in `{_OWN}`, and the row has "
-            f"a column of this name already. Rename that column."
-        )
-    return {**row, **({_OWN: row[column]} if column in row else {}), column: group}
 
 
 def _line(row: Mapping[str, Any], place: Mapping[str, Any]) -> str:

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from align.auditing.entry import KINDS, Entry
 from align.auditing.row_checks import Named, guess_kind, kind_of_adapter, named_by, source_of
-from align.data.columns import Columns, NeverThere, questions_in_columns, rename
+from align.data.columns import Columns, NeverThere, guess_columns, questions_in_columns, rename
 from align.data.files import RawRow, find_split, first_rows
 from align.data.loading import in_parts, read_row
 from align.data.media.rows import MediaReader, media_folder
-from align.data.problems import BadRow, DataReport, RowProblem, printable
+from align.data.problems import BadRow, DataReport, Row, RowProblem, printable
 from align.data.row_templates import RowTemplate
 from align.data.streaming import RowSource
 from align.data.unread import Unread
@@ -48,14 +48,18 @@ class Reader:
     """Reads one source, as often as asked; the kind of its rows is told by their columns if it is empty."""
 
     def __init__(self, source: Source, kind: str = "") -> None:
-        self.source = source
+        self.source, self._guessed = source, list[str]()
         self.file, self._split = find_split(source.path, source.split)
         self.kind = kind or kind_of_adapter(source.adapter) or self._guess()
         self._named = named_by(source.adapter, source.named)
+        unnamed = [name for name in ("text", "outcome") if name in source.columns and not getattr(self._named, name)]
+        ours: dict[str, Any] = {name: name for name in unnamed}
+        self._named = self._named._replace(**ours)
         if self.kind == "outcomes" and not (self._named.text and self._named.outcome):
             raise DataError(
                 f"{source.path}: outcomes need the columns of the text and of the outcome. Name them with `--text` "
-                "and `--outcome`, and what else moves the outcome with `--confounders`."
+                "and `--outcome`, or with `--columns '{text: NAME, outcome: NAME}'`, and what else moves the outcome "
+                "with `--confounders`."
             )
         self._rows(MediaReader(media_folder(self.file), source.media))  # an adapter that is none is said before
         self.report = DataReport(self.file)  # what was read the last time
@@ -77,7 +81,7 @@ class Reader:
                 else:
                     report.num_kept += 1
                 yield ReadRow(raw, found)
-        report.unread = unread.sentences(self.file, self.source.columns or None)
+        report.unread = [*self._guessed, *unread.sentences(self.file, self.source.columns or None)]
         if not report.num_read:
             raise DataError(f"{self.file} holds no rows. Give a data set with at least one.")
         if self.source.max_rows is None:
@@ -114,14 +118,27 @@ class Reader:
                 )
             if found:
                 return found
+            if guessed := _options_in(row):
+                self.source = replace(source, columns={**source.columns, **guessed})
+                meant = ", ".join(f"`{theirs}` as `{ours}`" for ours, theirs in guessed.items())
+                self._guessed.append(f"{self.file} is read as questions, {meant}; `--columns` says otherwise.")
+                return "questions"
             names = ", ".join(printable(name) for name in row)
             raise DataError(
                 f"Cannot tell what kind of rows {source.path} has, from its columns {names}. Name it with `--kind`: "
-                f"{', '.join(KINDS)}; or an `--adapter`. Columns with other names are mapped by `dataset.columns` "
-                "of a recipe, which `--recipe` names."
+                f"{', '.join(KINDS)}; or an `--adapter`. Say which is which with `--columns`, such as "
+                "'{options: choices, answer: answerKey}'."
             )
         why = f"The first: {first}" if first else "Give a data set with at least one."
         raise DataError(f"{source.path} holds no row that can be read. {why}")
+
+
+def _options_in(row: Row) -> Columns:
+    """Guesses the columns of a question with a list of options, under the names of public data sets, as `choices`."""
+    wanted = [name for name in ("question", "options", "answer") if name not in row]
+    guessed = guess_columns(wanted, list(row))
+    options = row.get(str(guessed.get("options", "options")))
+    return guessed if set(guessed) == set(wanted) and isinstance(options, list) else {}
 
 
 def estimate_rows(source: Source) -> int | None:

@@ -4,8 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from align.auditing.attributes import AttributeFinding
-from align.auditing.cues import MASKED, Cues
+from align.auditing.cues import Cues
 from align.auditing.row_findings import RowFinding
 from align.secrets import mask
 from align.whole_files import write_whole
@@ -35,16 +34,13 @@ class AuditRecord:
     num_distinct: int  # rows that cues are counted over
     rows: list[RowFinding]  # what comparing them found
     cues: Cues | None  # what goes with a label
-    attributes: AttributeFinding | None  # which pairs of attributes are rarely seen together
     sentences: list[str]  # what cannot be said, and why
 
     def counts(self) -> dict[str, int]:
         """Returns what can stop a pipeline, by name."""
         found = {each.name: each.count for each in self.rows}
         found["unusable"] = sum(sum(file.unusable.values()) for file in self.files)
-        cues = self.cues.found if self.cues else []
-        found["mask"] = sum(each.where == MASKED for each in cues)
-        return found | {"cues": len(cues) - found["mask"]}
+        return found | {"cues": len(self.cues.found) if self.cues else 0}
 
     def write(self, folder: Path) -> Path:
         """Writes `audit.json`."""

@@ -10,7 +10,7 @@ import numpy as np
 from align.auditing.entry import Entry
 from align.auditing.letters import letter_of
 from align.auditing.significance import Flags, Numbers
-from align.data.texts import as_seen
+from align.data.texts import as_seen, fold
 from rewards.reading.options import LETTERS, can_shuffle
 
 MOST_CLASSES = 20  # different completions of an SFT file that are classes, and not texts
@@ -23,16 +23,20 @@ class Content(NamedTuple):
     key: int  # everything but the gold: images, prompt and sides, whatever order the sides stand in
     gold: int  # the content of what is right, so that letters and places do not count
     prompt: int  # images and prompt
+    folded: int = 0  # the key, where case does not count
+    meant: int = 0  # the gold, likewise
 
 
 def content_of(entry: Entry, kind: str) -> Content:
-    """Computes the digests of a row; whitespace, and how accents are written, do not count.
+    """Computes the digests of a row, as it stands and where case does not count."""
+    label = None if entry.label is None else fold(entry.label)
+    folded = entry._replace(prompt=fold(entry.prompt), sides=tuple(map(fold, entry.sides)), label=label)
+    found, without_case = _content(entry, kind), _content(folded, kind)
+    return found._replace(folded=without_case.key, meant=without_case.gold)
 
-    Example:
-        >>> first = Entry("a", "f", 1, "Which rusts?", ("iron", "gold"), 0)
-        >>> content_of(first, "questions") == content_of(first._replace(sides=("gold", "iron"), gold=1), "questions")
-        True
-    """
+
+def _content(entry: Entry, kind: str) -> Content:
+    """Computes the digests of a row; whitespace, and how accents are written, do not count."""
     asked = [*entry.images, _plain(entry.prompt)]
     sides = [_plain(side) for side in entry.sides]
     prompt = digest("prompt", *asked)
@@ -143,7 +147,7 @@ class Compared(NamedTuple):
     """What the rows are to each other, `(N,)` each, of the training rows unless said."""
 
     first: Numbers  # index of the first row with this content and gold: its own where it repeats none
-    conflict: Flags  # whether rows of the same content have another gold
+    conflict: Flags  # whether rows of the same content, whatever its case, have another gold
     leaked: Flags  # whether it is also a row for evaluation
     eval_leaked: Flags  # `(M,)` whether a row for evaluation is also one for training
     eval_prompts: Flags  # `(M,)` whether its prompt is also in training, with other sides or another gold
@@ -178,7 +182,9 @@ def compare(train: Seen, held_out: Seen | None = None) -> Compared:
     are_labels = train.kind == "sft" and num <= MOST_CLASSES and len(gold) >= ROWS_PER_CLASS * num
     has_classes = are_labels or train.kind in ("pairs", "questions", "prompts")
     whole = mix(key, gold)
-    conflict = _disagree(key, gold) if has_classes else np.zeros(len(key), dtype=bool)
+    conflict = np.zeros(len(key), dtype=bool)
+    if has_classes:
+        conflict = _disagree(train.part("folded"), train.part("meant"))
     images = np.zeros(len(key), dtype=bool)
     if train.kind == "questions" and (shown := train.part("images") > 0).any():
         images[shown] = _disagree(prompt[shown], gold[shown])

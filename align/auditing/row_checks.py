@@ -37,8 +37,6 @@ class Named(NamedTuple):
     outcome: str | None = None  # what was observed
     confounders: tuple[str, ...] = ()  # what may have moved it
     prompt: str | None = None  # what the text answers
-    mask: str | None = None  # text that should not give the gold away
-    attributes: tuple[str, ...] = ()  # what pairs are looked at of
 
 
 def guess_kind(names: Sequence[str], named: Named) -> str:
@@ -116,8 +114,6 @@ def source_of(
         return found._replace(
             label=_need(row, named.label) if kind == "sft" and named.label is not None else found.label,
             group=str(group) if isinstance(group, str | int) and str(group).strip() else None,
-            masked=None if named.mask is None else _need(row, named.mask),
-            attributes=tuple(_attribute(row, column) for column in named.attributes),
         )
 
     return RowSource(file, split, source.schema._replace(also=_read_in_training(kind)), check)
@@ -152,7 +148,7 @@ def _observed(file: str, named: Named, adapter: str | None, columns: Columns | N
 
     def confounder(row: Row, column: str) -> float | str:
         value = row.get(column)
-        if labels.setdefault(column, stands_for_label(value)):
+        if labels.setdefault(column, stands_for_label(value) or isinstance(value, list | Mapping)):
             return _need(row, column)
         return number(row, column)
 
@@ -163,11 +159,8 @@ def _observed(file: str, named: Named, adapter: str | None, columns: Columns | N
         asked = _need(row, named.prompt) if named.prompt else ""
         numbers = tuple(confounder(row, name) for name in named.confounders)
         name = check_id(row, raw)
-        attributes = tuple(_attribute(row, column) for column in named.attributes)
-        return Entry(
-            name, file, raw.row, asked, (text,), outcome=number(row, named.outcome), confounders=numbers,
-            attributes=attributes,
-        )  # fmt: skip
+        outcome = number(row, named.outcome)
+        return Entry(name, file, raw.row, asked, (text,), outcome=outcome, confounders=numbers)
 
     found = find_observation_adapter(adapter)
     needs = tuple(name for name in (named.text, named.outcome, *named.confounders) if name)
@@ -183,11 +176,4 @@ def _need(row: Mapping[str, Any], column: str) -> str:
     value = row.get(column)
     if value is None or is_blank(str(value)):
         raise BadRow(column, value, "the value is missing or empty", WRITE)
-    return str(value)
-
-
-def _attribute(row: Mapping[str, Any], column: str) -> str:
-    value = row.get(column)
-    if value is None or isinstance(value, list | tuple | dict) or is_blank(str(value)):
-        raise BadRow(column, value, "the attribute is missing, empty or a list", "Write a short text or a number.")
     return str(value)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from align.auditing.letters import letters_p_value
+from align.auditing.near import SHARE
 from align.auditing.repeats import Compared, Flags, Seen, shared_keys
 from align.evaluation.statistics.metrics import wilson
 from rewards.reading.options import LETTERS
 
 SHOWN = 3  # examples of a finding
-JACCARD = 0.8
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _contradictions(check: RowCheck, rows: Rows) -> RowFinding | None:
     train, found = rows.train, rows.found
     if not found.has_classes:
         return None
-    key, gold = train.part("key"), train.part("gold")
+    key, gold = train.part("folded"), train.part("meant")
     once = ~found.repeats
     keys, pairs, remove = shared_keys(key[once & found.conflict], gold[once & found.conflict])
     contents, num = len(np.unique(key)), int(once.sum())
@@ -177,7 +177,7 @@ def letters(train: Seen, *, fixed: bool = False) -> RowFinding | None:
 def _near(check: RowCheck, found: Iterable[Any] | None, rows: Seen | None, others: Seen) -> RowFinding | None:
     if found is None or rows is None:
         return None
-    near = [f"{rows.name(each.row)} is {each.jaccard:.2f} of {others.name(each.other)}" for each in found]
+    near = [f"{rows.name(each.row)} has {each.share:.2f} of {others.name(each.other)}" for each in found]
     return check.found(len(near), len(rows), near[:SHOWN], {})
 
 
@@ -185,7 +185,7 @@ def _indices(flags: Flags) -> list[int]:
     return [int(index) for index in np.flatnonzero(flags)]
 
 
-_NEARLY = f": at least {JACCARD:.0%} of the word 5-grams of both"
+_NEARLY = f": the longer one has {SHARE:.0%} of the word 3-grams of the shorter one, templates left out"
 _LOOKED_FOR = (
     RowCheck("duplicates", "rows that repeat an earlier one, gold included",
              "Leave them out (`--write`): a row that stands there twice counts twice.", _duplicates,

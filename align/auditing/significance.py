@@ -81,6 +81,7 @@ class Tested(NamedTuple):
     unit: Numbers  # `(E,)` of each occurrence of a feature, sorted by feature
     feature: Numbers  # `(E,)` of each occurrence
     is_hit: Flags  # `(E,)` whether it is with the target there
+    part: str = ""  # which rows were tested; empty for all
 
     def units(self, feature: int) -> tuple[Numbers, Flags]:
         """Returns the units that have a feature, and whether it is with the target there."""

@@ -61,8 +61,12 @@ def _left_out(report: DataReport, what: str) -> Finding:
 
 def name_rows(pairs: Sequence[Item]) -> str:
     """Lists the first rows with their ids."""
-    named = ", ".join(f"row {pair.row} ({pair.id})" for pair in pairs[:NAMED])
-    return named + (f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else "")
+    return name_first([f"row {pair.row} ({pair.id})" for pair in pairs])
+
+
+def name_first(names: Sequence[str]) -> str:
+    """Lists the first names, and says how many more there are."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def check_rows(recipe: Recipe, launch: Launch, num_rows: int, name: str, detail: str, sequences: int) -> list[Finding]:

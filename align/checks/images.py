@@ -1,7 +1,5 @@
 """The images of a recipe: whether the model sees them, the tokens they take, and letters that stand in them."""
 
-import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
@@ -16,65 +14,25 @@ from align.data.questions.multiple_choice import Question
 from align.data.stored_items import MadeRows
 from align.models.model_files import ModelFiles
 from align.recipe.recipe import Recipe
+from align.whole_files import object_in
 from rewards.extras import missing, pip_line
-
-MAX_RATIO = 200  # of the sides of an image; transformers stops at more (Qwen2-VL, `smart_resize`)
-# transformers, `Qwen2VLImageProcessor`
-QWEN_SIDES = {"patch_size": 14, "merge_size": 2}
-QWEN_PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280}
 
 Rows = Sequence[dict[str, Any]]
 CountTokens = Callable[[int, int], int]  # of the width and height of an image in pixels
 
 
-def _qwen_tokens(settings: dict[str, Any], width: int, height: int) -> int:
-    """Counts the tokens of an image, which is made a multiple of merged patches within the limits of pixels."""
-    if max(width, height) > MAX_RATIO * min(width, height):
-        raise ValueError(f"one side is more than {MAX_RATIO} times the other")
-    size = QWEN_PIXELS | (settings.get("size") or {})
-    least = settings.get("min_pixels") or size["shortest_edge"]
-    most = settings.get("max_pixels") or size["longest_edge"]
-    factor = math.prod(settings.get(key) or side for key, side in QWEN_SIDES.items())
-    sides = [round(side / factor) * factor for side in (height, width)]
-    if math.prod(sides) > most:
-        scale = math.sqrt(height * width / most)
-        sides = [max(factor, math.floor(side / scale / factor) * factor) for side in (height, width)]
-    elif math.prod(sides) < least:
-        scale = math.sqrt(least / (height * width))
-        sides = [math.ceil(side * scale / factor) * factor for side in (height, width)]
-    return math.prod(side // factor for side in sides)
-
-
-def image_processor_settings(folder: Path) -> dict[str, Any] | None:
-    """Reads the settings of a model's image processor, None if its folder has none."""
-    if (file := folder / "processor_config.json").is_file():
-        nested: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")).get("image_processor")
-        if nested is not None:
-            return nested
-    if (file := folder / "preprocessor_config.json").is_file():
-        return json.loads(file.read_text(encoding="utf-8"))
-    return None
-
-
 def token_counter(folder: Path) -> CountTokens:
-    """Returns what counts the tokens of an image: from the settings for the Qwen-VL family, else by the processor.
+    """Returns what counts the tokens of an image by its size: the processor, which is loaded without its model.
 
-    The processor is loaded without its model, and is given sizes, not images; importing it takes seconds. Raises
-    `ValueError` if it cannot be loaded, or cannot tell; so does the counter for an image that it would refuse.
+    Raises `ValueError` if it cannot be loaded, or cannot tell; so does the counter for an image that it would refuse.
     """
-    settings = image_processor_settings(folder) or {}
-    if str(settings.get("image_processor_type", "")).startswith("Qwen2VL"):
-        return cache(partial(_qwen_tokens, settings))
-    return cache(_ask_processor(folder))
-
-
-def _ask_processor(folder: Path) -> CountTokens:
     try:
         processor = _processor(folder)
         processor._get_num_multimodal_tokens(image_sizes=[(56, 56)])
     except Exception as error:  # processors of any family, also those of other people
         raise ValueError(f"its processor does not tell ({type(error).__name__}: {error})") from error
 
+    @cache
     def count(width: int, height: int) -> int:
         return int(processor._get_num_multimodal_tokens(image_sizes=[(height, width)]).num_image_tokens[0])
 
@@ -195,7 +153,8 @@ def _check_sight(recipe: Recipe, model: ModelFiles, rows: Sequence[Mapping[str, 
     if not any(model.written_config.get(name) is not None for name in _SIGHT):
         remedy = "Name a vision-language model, or leave the images out of the rows"
         return [Finding("error", "images", f"{what} and {model.name} reads text only. {remedy}.")]
-    if image_processor_settings(model.folder) is None:
+    of_processor = object_in(model.folder / "processor_config.json")
+    if "image_processor" not in of_processor and not (model.folder / "preprocessor_config.json").is_file():
         text = (
             f"{what} and {model.name} has neither processor_config.json nor preprocessor_config.json, without which "
             f"only its text is read. Save the processor of its base model into the folder "

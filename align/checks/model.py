@@ -1,19 +1,18 @@
 """Whether a recipe's model is there and whole, and has what the recipe names of it."""
 
-import ast
 import re
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError, TemplateSyntaxError
 
 from align.checks.finding import Finding
+from align.data.conversations import put_images_in
 from align.models.at_hand import file_problem
 from align.models.model_files import ModelFiles, file_problems, pickled_weights
 from align.models.prompt_tokenizer import ChatTemplate, PromptTokenizer
-from align.recipe.fields import Source, class_fields, keys_read, parameters, source_tree
+from align.recipe.fields import Source, keys_read, parameters
 from align.recipe.recipe import Recipe
 from align.recipe.rules import suggestion
 
@@ -78,12 +77,9 @@ def check_adapter(recipe: Recipe, model: ModelFiles) -> list[Finding]:
 
 MODELS: Source = ("transformers", "modeling_utils.py")
 AUTO: Source = ("transformers", "models/auto/auto_factory.py")
-CONFIGS: Source = ("transformers", "configuration_utils.py")
 OF_LOADING = {"code_revision", "experts_implementation", "attn_implementation", "low_cpu_mem_usage", "torch_dtype"}
 OF_PROGRAMS = {"config", "state_dict", "output_loading_info"}  # take or give objects, which no recipe holds
 OF_LABELS = {"num_labels", "id2label", "label2id", "problem_type", "output_attentions", "use_cache"}
-KEY = "router_aux_loss_coef"
-ROUTED = "output_router_logits"  # TRL 1.16 looks for it in the config once the model is loaded
 
 
 def check_model_kwargs(recipe: Recipe, model: ModelFiles) -> list[Finding]:
@@ -115,43 +111,14 @@ def _loading_keys() -> set[str]:
 
 
 def _config_keys(model: ModelFiles) -> tuple[str | None, set[str]]:
-    """Reads the type of a model and the keys of its config; None where either is not known."""
+    """Returns the type of a model, None where transformers does not know it, and the keys of its config."""
     content = model.written_config
-    if not isinstance(content.get("model_type"), str):
+    if not isinstance(kind := content.get("model_type"), str):
         return None, set()
-    classes = _config_classes(content["model_type"])
-    keys = {*content, *class_fields(CONFIGS, "PreTrainedConfig"), *OF_LABELS}
-    return (content["model_type"] if classes else None), keys.union(*classes)
+    from transformers import CONFIG_MAPPING  # which takes seconds, and few recipes ask for it
 
-
-def _config_classes(model_type: str) -> list[set[str]]:
-    """Lists the fields of each config class of a model type; empty if one inherits from another model's."""
-    package = model_type.replace("-", "_")
-    source = ("transformers", f"models/{package}/configuration_{package}.py")
-    try:
-        nodes = source_tree(source).body if package.isidentifier() else []
-    except FileNotFoundError:
-        return []
-    found = []
-    for node in nodes:
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Config"):
-            if [getattr(base, "id", "") for base in node.bases] != ["PreTrainedConfig"]:
-                return []
-            found.append(set(class_fields(source, node.name)))
-    return found
-
-
-def check_experts(recipe: Recipe, model: ModelFiles) -> list[Finding]:
-    """Finds a weight of that loss for a model which is no mixture of experts; one with images is left to TRL."""
-    weight = getattr(recipe.settings, KEY, None)
-    kind, keys = _config_keys(model) if weight else (None, set())
-    if kind is None or {ROUTED, "text_config"} & keys:
-        return []
-    text = (
-        f"`{KEY}: {weight:g}` weighs the load-balancing loss of a mixture of experts, and a model of type {kind} is "
-        "none. Remove it."
-    )
-    return [Finding("error", "model", text)]
+    known = kind in CONFIG_MAPPING
+    return kind if known else None, {*content, *(CONFIG_MAPPING[kind]().to_dict() if known else ()), *OF_LABELS}
 
 
 NAMED = ("pad_token", "eos_token")
@@ -194,23 +161,25 @@ def check_chat_template(recipe: Recipe, model: ModelFiles) -> list[Finding]:
         return [_error(f"{name} {what}. Name a .jinja file, or a model whose template is taken; `./x` is relative to "
                        "the recipe.")]  # fmt: skip
     special = model.tokenizer.special_tokens if model.tokenizer is not None else {}
-    trial = _Trial(ChatTemplate(text, special | (getattr(recipe.settings, "chat_template_kwargs", None) or {})))
+    template = ChatTemplate(text, special | (getattr(recipe.settings, "chat_template_kwargs", None) or {}))
     try:
+        trial = _tried(template)
         problem = trial.problem(answers=not recipe.record.makes_reward_model)
     except TemplateSyntaxError as error:
-        problem = f"is no template: {error.message}, in line {error.lineno}. Mend it there."
+        return [_error(f"{name} is no template: {error.message}, in line {error.lineno}. Mend it there.")]
     except TemplateError as error:
-        problem = f"cannot render a question and its answer: {error}."
+        return [_error(f"{name} cannot render a question and its answer: {error}.")]
     if problem:
         return [_error(f"{name} {problem}")]
     return [*_unknown_marks(name, path, recipe, text, model.tokenizer), _shown(name, trial)]
 
 
-class _Trial:
+class _Trial(NamedTuple):
     """A question and its answer, as a template writes them."""
 
-    def __init__(self, template: ChatTemplate) -> None:
-        self._template = template
+    asked: str  # the question, with what asks for an answer
+    alone: str  # without it
+    whole: str  # with the answer
 
     def problem(self, *, answers: bool) -> str:
         """Says what the template leaves out, a sign for the model to answer too; empty if it leaves nothing out."""
@@ -218,44 +187,26 @@ class _Trial:
             return "leaves out what the user says. Write `message['content']` of every message."
         if ANSWER not in self.whole:
             return "leaves out what the assistant says, and nothing would be learnt. Write its `message['content']`."
-        if answers and self.asked == self._render(_ask(self._in_parts), add_generation_prompt=False):
+        if answers and self.asked == self.alone:
             return (
                 "has no generation prompt: a prompt ends without a sign that the assistant is next. Add "
                 "`{% if add_generation_prompt %}...{% endif %}`, with what stands before an answer."
             )
         return ""
 
-    @cached_property
-    def asked(self) -> str:
-        """The question, with what asks for an answer."""
-        return self._render(_ask(self._in_parts), add_generation_prompt=True)
 
-    @cached_property
-    def whole(self) -> str:
-        """The question and its answer."""
-        answer = {"role": "assistant", "content": _content(ANSWER, self._in_parts)}
-        return self._render([*_ask(self._in_parts), answer], add_generation_prompt=False)
-
-    @cached_property
-    def _in_parts(self) -> bool:
-        """Whether contents are lists of parts, as models that read images have them."""
-        try:
-            return QUESTION not in self._render(_ask(False), add_generation_prompt=True)
-        except TemplateSyntaxError:
-            raise
-        except TemplateError:
-            return True
-
-    def _render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
-        return self._template.render(messages, add_generation_prompt=add_generation_prompt)
-
-
-def _ask(in_parts: bool) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": _content(QUESTION, in_parts)}]
-
-
-def _content(text: str, in_parts: bool) -> Any:
-    return [{"type": "text", "text": text}] if in_parts else text
+def _tried(template: ChatTemplate) -> _Trial:
+    """Renders texts or, where these do not show up, lists of parts, as models that read images have them."""
+    said = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+    try:
+        is_seen = QUESTION in template.render(said[:1], add_generation_prompt=True)
+    except TemplateSyntaxError:
+        raise
+    except TemplateError:
+        is_seen = False
+    said = said if is_seen else put_images_in(said, [])
+    asked, alone = (template.render(said[:1], add_generation_prompt=each) for each in (True, False))
+    return _Trial(asked, alone, template.render(said, add_generation_prompt=False))
 
 
 def _unknown_marks(

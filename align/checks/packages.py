@@ -1,7 +1,7 @@
 """Checks of an installation: what is installed against the bounds in TrueAlign's own metadata."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
@@ -9,6 +9,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from align.checks.finding import Finding, Level
+from align.checks.trl_hooks import newer_trl
 from align.versions import PACKAGES, installed_version
 from rewards.extras import is_installed, missing, pip_line
 
@@ -35,10 +36,10 @@ def check_packages() -> list[Finding]:
     return [python, _list_versions([*needed, *optional]), size, *problems]
 
 
-def outside_bounds() -> list[Finding]:
-    """Finds the packages that stop a run as they stop `align doctor`; none where the bounds are not known."""
+def outside_bounds(uses: Callable[[str], bool]) -> list[Finding]:
+    """Finds packages that stop a run, which `uses` files of TRL; none where the bounds are not known."""
     try:
-        return [*_outside(_wanted(distribution("truealign"))[1], "error")]
+        return [*_outside(_wanted(distribution("truealign"))[1], "error", uses)]
     except PackageNotFoundError:
         return []
 
@@ -74,15 +75,15 @@ def check_python(bounds: SpecifierSet) -> Finding:
     running = platform.python_version()
     if bounds.contains(running, prereleases=True):
         return Finding("ok", "python", f"Python {running} ({window(bounds)}).")
-    text = f"Python {running} is outside {window(bounds)}, for which packages exist. Make a new environment:"
-    return Finding("error", "python", text, fix="python3.12 -m venv .venv && .venv/bin/pip install truealign")
+    text = f"Python {running} is outside {window(bounds)}, for which packages exist. In a checkout, make another:"
+    return Finding("error", "python", text, fix="python3.12 -m venv .venv && .venv/bin/pip install .")
 
 
 def _applies(requirement: Requirement, extra: str) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
-def _outside(wanted: list[Requirement], level: Level) -> Iterator[Finding]:
+def _outside(wanted: list[Requirement], level: Level, uses: Callable[[str], bool] = bool) -> Iterator[Finding]:
     """Finds packages outside their bounds; a missing one counts only where it is needed."""
     for requirement in wanted:
         installed, bounds = installed_version(requirement.name), window(requirement.specifier)
@@ -90,7 +91,11 @@ def _outside(wanted: list[Requirement], level: Level) -> Iterator[Finding]:
         if installed is None:
             if level == "error":
                 yield Finding(level, "packages", f"{requirement.name} is not installed.", fix=line)
-        elif not requirement.specifier.contains(installed, prereleases=True):
+        elif requirement.specifier.contains(installed, prereleases=True):
+            continue
+        elif requirement.name == "trl" and (found := newer_trl(installed, line, uses)):
+            yield found
+        else:
             text = f"{requirement.name} {installed} is outside {bounds}, which TrueAlign supports."
             yield Finding(level, "packages", text, fix=line)
 

@@ -15,29 +15,28 @@ from align.checks.memory import check_memory, check_room
 from align.checks.model import (
     check_adapter,
     check_chat_template,
-    check_experts,
     check_model,
     check_model_kwargs,
     check_tokens,
 )
 from align.checks.needs import check_extras, check_hub, check_needs, check_secrets, check_trackers, check_versions
+from align.checks.rewards import check_groups
 from align.checks.vllm_server import check_cpu_engine, check_vllm_server
 from align.data.mixing import Share
 from align.data.reading_progress import ReadingProgress
 from align.data.stored_items import map_parts
 from align.data.training_data import TrainingData
 from align.models.model_files import ModelFiles
-from align.recipe.fields import deprecations
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
 
 def check_settings(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Finding]:
     """Checks a run before anything is loaded for it, in the order in which a user would mend what is wrong."""
-    findings = _deprecated(recipe) + check_versions(recipe)
-    findings += check_extras(recipe, launch) + check_needs(recipe) + check_trackers(recipe) + check_secrets(recipe)
+    findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
+    findings += check_trackers(recipe) + check_secrets(recipe)
     findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
-    findings += check_model(recipe, model) + check_adapter(recipe, model) + check_experts(recipe, model)
+    findings += check_model(recipe, model) + check_adapter(recipe, model)
     findings += check_model_kwargs(recipe, model) + check_tokens(recipe, model) + check_chat_template(recipe, model)
     findings += check_cpu_engine(recipe, model)
     return findings + check_hub(recipe)
@@ -52,19 +51,11 @@ def check_loaded(
         findings += recipe.record.part("check")(recipe, data, rewards)
         findings += check_mixture(data) + check_rows(recipe, data)
         batch = recipe.record.part("check_batch")(recipe, launch, len(data.rows))
-        findings += batch + check_costs(recipe, launch, data, rewards, batch)
+        findings += batch + check_groups(recipe, launch, rewards) + check_costs(recipe, launch, data, rewards, batch)
+        if check_reads := recipe.record.part("check_reads"):
+            findings += check_reads(recipe, launch, findings)
     findings += check_vllm_server(recipe, model, data.rows if data is not None else [])
     return findings + check_memory(recipe, model, launch) + check_room(recipe, model, launch)
-
-
-def _deprecated(recipe: Recipe) -> list[Finding]:
-    """Says which settings TRL will not take any more, in its words, which name what to write instead."""
-    configs = [(package, file) for package, file, _ in recipe.record.config_chain if package == "trl"]
-    trainers = [(package, file.replace("_config", "_trainer")) for package, file in configs if "base" not in file]
-    found: dict[str, str] = {}
-    for source in (*configs, *trainers):
-        found |= deprecations(source, recipe.settings)
-    return [Finding("warning", "deprecated", f"`{key}`: TRL says: {text}") for key, text in found.items()]
 
 
 _IN_LINE = {each.name: each.in_line for each in ROW_CHECKS.values() if each.in_line}
@@ -107,7 +98,7 @@ _LOOKED_AT = 5_000  # rows, for cues
 
 def _letters(recipe: Recipe, kind: str, train: Seen) -> Iterator[Finding]:
     """Warns of a letter that is right too often, with what takes its meaning away in this recipe."""
-    shuffles = getattr(recipe.dataset, "shuffle_options", False)
+    shuffles = bool(getattr(recipe.dataset, "shuffle_options", False))
     found = letters(train, fixed=shuffles)  # a shuffle leaves rows in which an option names others by their letters
     if found is None or not found.count:
         return
@@ -127,7 +118,7 @@ def _letters(recipe: Recipe, kind: str, train: Seen) -> Iterator[Finding]:
 
 
 def _cues(recipe: Recipe, kind: str, data: TrainingData[Any]) -> Iterator[Finding]:
-    if kind != "questions":
+    if kind != "questions" or getattr(recipe.dataset, "labels", "given") == "none":
         return
     seen, cues = Seen(kind), CueData(kind)
     for entry in entries_of(data.items[:_LOOKED_AT], data.report.file)[1]:

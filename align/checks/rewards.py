@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import os
 import shlex
 import sysconfig
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align.checks.finding import Finding, Level
+from align.checks.launch import Launch
 from align.data.columns import Columns, guess_columns, word_mapping
 from align.data.conversations import last_text
 from align.data.stored_items import MadeRows
@@ -39,7 +41,7 @@ from rewards.running.contract import (
     try_reward,
 )
 from rewards.running.loading import code_of
-from rewards.running.protocol import asks_a_model
+from rewards.running.protocol import asks_a_model, reads_whole_batch, reward_name
 from rewards.running.sources import Code, hash_files
 from rewards.running.workers import WorkerError, WorkerPool
 
@@ -218,6 +220,27 @@ def check_together(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
     return [*(check(recipe, rewards) if check else []), *check_cards(recipe)]
 
 
+def check_groups(recipe: Recipe, launch: Launch, rewards: Sequence[Reward]) -> list[Finding]:
+    """Finds rewards that compare the completions of a prompt where those are of several processes."""
+    settings, processes = recipe.settings, launch.num_processes
+    comparing = [reward_name(each) for each in rewards if not isinstance(each, str) and reads_whole_batch(each)]
+    if not comparing or processes == 1 or not hasattr(settings, "num_generations"):
+        return []
+    per_device, generations = int(settings.per_device_train_batch_size), int(settings.num_generations)
+    times = int(settings.steps_per_generation or settings.gradient_accumulation_steps)  # that a process generates for
+    key, size, step = "per_device_train_batch_size", per_device, generations // math.gcd(generations, times)
+    if settings.generation_batch_size:
+        key, size, times = "generation_batch_size", int(settings.generation_batch_size), 1
+        step = math.lcm(generations, per_device) * processes
+    if size % step == 0:
+        return []
+    text = (
+        f"`{comparing[0]}` compares the {generations} completions of a prompt, and {processes} processes would cut "
+        f"some prompts, which it would compare in part. Set `{key}: {math.ceil(size / step) * step}`."
+    )
+    return [Finding("error", "batch", text)]
+
+
 def code_of_reward(named: str | RewardSpec) -> Code:
     """Hashes the code of a reward function, or the files of a reward model's folder."""
     if isinstance(named, RewardSpec):
@@ -332,7 +355,7 @@ def trial_settings(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> Settings:
 
 # transformers 5.17 loads such a folder without its score head and leaves a random one, with a warning only.
 ADAPTER = (
-    "the folder is an adapter, and TRL would load it with a random score head. Merge it into its model first: "
+    "the folder is an adapter, whose score head not every transformers loads. Merge it into its model first: "
     '`AutoPeftModelForSequenceClassification.from_pretrained("{folder}", num_labels=1).merge_and_unload()'
     ".save_pretrained(FOLDER)`, and save the tokenizer beside it."
 )

@@ -114,7 +114,7 @@ def _check_version(served: Served) -> Iterator[Finding]:
     except InvalidVersion:  # a build from a checkout, or a server that does not say
         return
     if not Version(low) <= theirs <= Version(high):
-        text = f"The server runs vLLM {served.version}, outside {low}-{high}, the window of TRL. Install there:"
+        text = f"The server runs vLLM {served.version}, outside {low}-{high}, what was tried with TRL. Install there:"
         yield Finding("error", _CHECK, text, fix=f'pip install "vllm>={low},<={high}"')
     elif ours and Version(ours.partition("+")[0]).release[:2] != theirs.release[:2]:
         text = (

@@ -8,16 +8,16 @@ from rich.text import Text
 
 from align.checks.finding import Finding
 from align.cli.findings import exit_code, found_or_said
-from align.console import make_console, make_table
+from align.console import make_console, print_table
 from align.errors import UserError
 from align.services.findings import print_findings
-from align.services.options import Attacking
+from align.services.options import Attacking, AttackingOnPage
 
 WRONGLY = ("right refused", "wrong paid")
 
 
 def attack_rewards(
-    subject: str, words: Sequence[str], as_json: bool, fail_on: Sequence[str], how: Attacking, beside: str
+    subject: str, words: Sequence[str], as_json: bool, fail_on: Sequence[str], how: AttackingOnPage, beside: str
 ) -> int:
     """Prints what an attack found of each reward, behind a table of all where there are several."""
     from align.services.attacked import CHANGES
@@ -46,31 +46,26 @@ def certify_rewards(subject: str, words: Sequence[str], out: Path, how: Attackin
 
 def _show(findings: Sequence[Finding]) -> None:
     """Prints the findings, of several rewards under a table with a line for each."""
-    from align.services.attacked import verdict_of
+    from align.services.attacked import by_reward
     from rewards.attacks.ladder import RUNGS
 
-    rewards: dict[str, list[Finding]] = {}
-    for each in findings:
-        label = f"{each.numbers.get('spec', '')}{' (before)' * each.numbers.get('before', False)}"
-        rewards.setdefault(label, []).append(each)
+    rewards = by_reward(findings)
     if len(rewards) < 2:
         print_findings(findings)
         return
-    console, table = (
-        make_console(least=100),
-        make_table("reward", "verdict", *(each.name for each in RUNGS), "best hack", *WRONGLY),
-    )
-    for label, found in rewards.items():
+    known = {step["rung"] for each in findings for step in each.numbers.get("ladder", ())}
+    named = [each.name for each in RUNGS if each.name in known or each.cause]
+    rows: list[tuple[str, ...]] = []
+    for label, (verdict, found) in rewards.items():
         numbers: dict[str, Any] = next((each.numbers for each in found if "ladder" in each.numbers), {})
         steps = {step["rung"]: f"{step['share']:.0%}" for step in numbers.get("ladder", ())}
         best = {"hack": "-", "share": None} | numbers.get("best", {})
         share = "" if best["share"] is None else f" {best['share']:.0%}"
         errors: dict[str, Any] = next((each.numbers["errors"] for each in found if "errors" in each.numbers), {})
         rates = (f"{errors[name]['share']:.0%}" if errors else "-" for name in ("fnr", "fpr"))
-        rungs = (steps.get(each.name, "-") for each in RUNGS)
-        cells = (label, verdict_of(found), *rungs, f"{best['hack']}{share}", *rates)
-        table.add_row(*map(Text, cells))
-    console.print(table)
-    for label, found in rewards.items():
-        console.print(Text(f"\n{label}", "bold"))
+        rungs = (steps.get(name, "-") for name in named)
+        rows.append((label, verdict, *rungs, f"{best['hack']}{share}", *rates))
+    print_table(("reward", "verdict", *named, "best hack", *WRONGLY), rows)
+    for label, (_, found) in rewards.items():
+        make_console().print(Text(f"\n{label}", "bold"))
         print_findings(found)

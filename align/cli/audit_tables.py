@@ -1,12 +1,11 @@
 """What `align audit` prints."""
 
-from typing import Any
-
 from rich.text import Text
 
+from align.auditing.cues import Cues
 from align.auditing.record import AuditRecord
-from align.console import make_console, make_table
-from align.report.audit import by_length, in_points, pairs_sentence, share_of
+from align.console import make_console, make_table, print_table
+from align.report.audit import by_length, in_points, share_of
 
 _SHOWN_CUES = 20
 
@@ -33,29 +32,22 @@ def show(record: AuditRecord) -> None:
         )  # fmt: skip
     console.print(table)
     if record.cues is not None:
-        _show_cues(record, console)
-    if record.attributes is not None:
-        console.print(Text(pairs_sentence(record.attributes)))
+        _show_cues(record.cues)
     for sentence in record.sentences:
         console.print(Text(sentence))
 
 
-def _show_cues(record: AuditRecord, console: Any) -> None:
-    assert record.cues is not None
-    found = record.cues.found
+def _show_cues(cues: Cues) -> None:
+    found = cues.found
     if found:
-        table = make_table("cue", "in", "goes with")
-        for name in ("how often", "points", "at one length"):
-            table.add_column(name, overflow="fold")
-        for cue in found[:_SHOWN_CUES]:
-            also = f" (also {', '.join(cue.also[:2])})" if cue.also else ""
-            table.add_row(
-                Text(cue.name + also), Text(cue.where), Text(cue.goes_with), share_of(cue), in_points(cue.effect),
-                in_points(cue.within_length),
-            )  # fmt: skip
-        console.print(table)
+        rows = [
+            (cue.name + (f" (also {', '.join(cue.also[:2])})" if cue.also else ""), cue.where, cue.goes_with,
+             share_of(cue), in_points(cue.effect), in_points(cue.within_length))
+            for cue in found[:_SHOWN_CUES]
+        ]  # fmt: skip
+        print_table(("cue", "in", "goes with", "how often", "points", "at one length"), rows)
         if len(found) > _SHOWN_CUES:
             print(f"{len(found) - _SHOWN_CUES} more cues are on the page and in audit.json.")
     else:
         print("No feature goes with the label beyond 10 points.")
-    print(by_length(record.cues))
+    print(by_length(cues))

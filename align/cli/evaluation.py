@@ -7,29 +7,23 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from align.console import make_console, make_table
+from align.console import make_console, make_table, print_table
 from align.errors import UserError
 from align.evaluation.divided import divided
-from align.evaluation.on_card import pushed_to
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record
 from align.evaluation.record.merging import MERGING_FILE, MergingRecord
-from align.evaluation.record.record import PairedAnswers
 from align.evaluation.service import Evaluated, command_words, find_suite, narrow, run_suite
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suite import Suite
 from align.evaluation.suites import explain, glossary
 from align.models.model_files import ModelFiles, most_parameters
 from align.report.evaluation.items import count
-from align.report.evaluation.questions import audit_sections
 from align.report.evaluation.shortcuts import shortcut_sections, word_p_value
 from align.report.evaluation.view import Grid, Section
+from align.report.merging import build_merging_report, merging_view
 from align.threads import use_threads
-from rewards.running.protocol import HIGHER
 
-_MANY = {"win": "wins", "loss": "losses"}
-_LEAST = 1e-99  # of p-values, one of which may be too small for a float
 _MOST_ROWS = 12
-_SHOWN = ("worst_group", "drift_kl")  # beside the main metric of a merge, where they were measured
 
 
 def run(named: Suite[...] | None, asked: Any, given: set[str]) -> None:
@@ -46,34 +40,27 @@ def run(named: Suite[...] | None, asked: Any, given: set[str]) -> None:
 
 def show(evaluated: Evaluated) -> None:
     """Prints what an evaluation found, and where it is."""
-    out, card = evaluated.out, evaluated.card
+    out = evaluated.out
     show_evaluation(evaluated.record)
-    for sentence in evaluated.notes:
+    for sentence in (*evaluated.notes, "", *evaluated.verdict):
         print(sentence)
     rows = f", all {evaluated.items} in {out / ITEMS_FILE}" if (out / ITEMS_FILE).exists() else ""
     print(f"\nAll numbers are in {out / EVALUATION_FILE}{rows}.\nThe report is {evaluated.page}.")
-    if card is not None:
-        repo = pushed_to(card)
-        more = f" `hf upload {repo} {card} README.md` puts them on the hub." if repo else ""
-        print(f"The numbers are on the card {card}.{more}")
 
 
 def show_evaluation(record: Record) -> None:
-    """Prints every metric with its interval, differences, wins and losses, and what to be careful about."""
+    """Prints every metric with its interval, differences, and what to be careful about."""
     names = record.names
     console = make_console(least=max(110, 44 + 24 * (2 * len(names) - 1)))
     differences = {(each.suite, each.metric, each.baseline): each.difference for each in record.comparisons}
     for suite, summaries in record.suites.items():
         console.print(_table(suite, names, summaries, differences))
         console.print()
-    for paired in record.paired:
-        side = record.sides.get(paired.metric.partition("/")[2], HIGHER)
-        console.print(_sentence(paired, ("win", "loss") if side == HIGHER else ("higher", "lower")), soft_wrap=True)
     for warning in record.warnings:
         console.print(f"[yellow]{escape(warning.model)}: {escape(warning.text)}[/yellow]", soft_wrap=True)
     for name, found in record.scores.items():
         if found.insertion is not None:
-            values = {kind: word_p_value(each.adjusted_p_value, ".3f") for kind, each in found.insertion.kinds.items()}
+            values = {kind: word_p_value(each.adjusted_p_value, ".3f") for kind, each in found.insertion.items()}
             kinds = ", ".join(f"{kind} {value}" for kind, value in values.items())
             console.print(f"{name}: do these phrases move its score unlike neutral ones? Adjusted p: {kinds}")
         if found.scored is not None:
@@ -83,7 +70,7 @@ def show_evaluation(record: Record) -> None:
                 console.print(
                     f"{name}: prompts got its chat template. If it learnt from texts, give `--prompt_format data`."
                 )
-    for section in (*audit_sections(record.audits), *shortcut_sections(record.scores)):
+    for section in shortcut_sections(record.scores):
         _print(section)
 
 
@@ -118,67 +105,24 @@ def _cell(cell: Estimate | None) -> str:
     return "" if cell is None else str(cell)
 
 
-def _sentence(paired: PairedAnswers, nouns: tuple[str, str]) -> str:
-    wins, losses = paired.wins, paired.losses
-    p = paired.mcnemar_p
-    p_value = "" if p is None else f", McNemar p = {p:.2g}" if p >= _LEAST else f", McNemar p below {_LEAST:g}"
-    reward = paired.metric.partition("/")[2]
-    others = f"{paired.num_both:,} both right, {paired.num_neither:,} neither"
-    if reward or not paired.says_right:  # a value, or a share of several samples: none is just right or wrong
-        others = f"{paired.num_both + paired.num_neither:,} equal"
-    counts = [
-        f"{len(ids):,} {noun if len(ids) == 1 else _MANY.get(noun, noun)}"
-        for noun, ids in zip(nouns, (wins, losses), strict=True)
-    ]
-    of_reward = f"{reward}: " if reward else ""
-    return escape(f"{of_reward}{paired.model} against {paired.baseline}: {', '.join(counts)}, {others}{p_value}.")
-
-
 def _print(section: Section) -> None:
     """Prints a section of the page: how to read it, its table, and its grids as far as they go on a screen."""
-    console = make_console(least=160)
-    console.print(f"\n{escape(section.title)}. {escape(section.note)}", soft_wrap=True)
+    make_console().print(f"\n{escape(section.title)}. {escape(section.note)}", soft_wrap=True)
     grids = [Grid(grid.columns, grid.rows[:_MOST_ROWS]) for grid in section.grids]
     if (of_all := section.table) is not None:
         rows = [(row.label, row.meaning, *map(_cell, row.cells)) for row in of_all.rows]
         grids.insert(0, Grid(("", "", *of_all.columns), rows))
     for grid in grids:
-        table = make_table(*grid.columns)
-        for line in grid.rows:
-            table.add_row(*map(escape, line))
-        console.print(table)
+        print_table(grid.columns, grid.rows, least=160)
     if (more := max((len(grid.rows) for grid in section.grids), default=0) - _MOST_ROWS) > 0:
-        console.print(f"and {more:,} more in the report")
+        print(f"and {more:,} more in the report")
 
 
 def show_merging(merging: MergingRecord, out: Path) -> None:
     """Prints what each weight is worth, and which one was picked, and builds the page."""
-    from align.report.merging import build_merging_report
-
-    console = make_console(least=110)
-    others = [name for name in _SHOWN if any(name in model.metrics for model in merging.models)]
-    table = make_table()
-    for name in ("alpha", merging.metric, *others, "minus base", "minus tuned", "gained", "lost"):
-        table.add_column(escape(name), justify="right", overflow="fold")
-    for model in merging.models:
-        cells = [model.metrics.get(name) for name in (merging.metric, *others)]
-        cells += [model.against_base, model.against_tuned]
-        counts = ["" if ids is None else f"{len(ids):,}" for ids in (model.gained, model.lost)]
-        style = "bold" if model.alpha == merging.picked else None
-        table.add_row(f"{model.alpha:g}", *map(escape, map(_cell, cells)), *counts, style=style)
-    console.print(table)
-    console.print("gained: only the merged model is right; lost: only both parents are.", style="dim")
-    console.print(escape(_picked(merging)), soft_wrap=True)
+    view = merging_view(merging)
+    for section in view.sections:
+        _print(section)
+    for sentence in (*view.verdict, *(f"{each.title}. {each.detail}" for each in view.findings)):
+        print(sentence)
     print(f"\nAll numbers are in {out / MERGING_FILE}, the report is {build_merging_report(out)}.")
-
-
-def _picked(merging: MergingRecord) -> str:
-    if merging.rule is None:
-        return ""
-    chosen = next((model for model in merging.models if model.alpha == merging.picked), None)
-    if chosen is None:
-        return f"`--pick {merging.rule}` fits no alpha, so nothing is picked and all merged models are kept."
-    return (
-        f"Picked by `{merging.rule}`: alpha {chosen.alpha:g}, {chosen.path}. It was chosen on these items, so its own "
-        "numbers are optimistic: evaluate it on others."
-    )

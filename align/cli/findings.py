@@ -58,6 +58,15 @@ def rehearse_recipe(recipe: str, overrides: Sequence[str], fail_on: str, **how: 
     return int(level == "error" or level == fail_on)
 
 
+def show_rows(recipe: str, overrides: Sequence[str], ask: bool) -> int:
+    """Prints some rows of a recipe before its run."""
+    from align.services.show import show_words
+
+    for line in str(show_words(recipe, overrides, ask=ask)).splitlines():
+        make_console().print(Text(_visible(line)), soft_wrap=True)
+    return 0
+
+
 def check_rewards(subject: str, words: Sequence[str], as_json: bool, how: RewardChecking) -> int:
     """Prints the findings about rewards; returns 1 if one of them is an error, and 2 where something is unclear."""
     from align.services.rewards import check_rewards

@@ -221,7 +221,8 @@ def _word_remedy(
     mended |= {ours: theirs for ours, theirs in guessed.items() if ours not in columns.values()}
     mended |= {ours: "NAME" for ours in missing if ours not in mended and ours not in columns.values()}
     return (
-        f"{did_you_mean}Say so with `columns: {word_mapping(mended)}` under `dataset` of the recipe, or rename them."
+        f"{did_you_mean}Say so with `columns: {word_mapping(mended)}` under `dataset` of the recipe, with `--columns` "
+        "where there is none, or rename them."
     )
 
 

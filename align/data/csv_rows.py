@@ -10,7 +10,7 @@ from typing import Any
 
 from align.data.json_rows import parse_json
 from align.data.problems import BadRow, RawRow, Row, RowProblem, printable, shorten
-from align.data.text_lines import NoText, read_lines
+from align.data.text_lines import read_lines
 from align.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|")  # the first one that a header has
@@ -28,16 +28,12 @@ JSON_CELLS = {  # how values that are not texts begin in a CSV file, and what th
 
 def read_csv(file: Path) -> Iterator[RawRow]:
     """Reads the rows of a CSV file, whose columns may also be separated by semicolons, tabs or bars."""
-    lines = _Lines(file)
     start = 1
     try:
-        reader, names, _ = _open(lines, file)
+        reader, names, _ = _open(file)
         start = reader.line_num + 1
         for cells in reader:
-            bad, lines.bad = lines.bad, None
-            if bad is not None:
-                yield RawRow(start, bad.problem(file, start))
-            elif cells:
+            if cells:
                 yield RawRow(start, _parse_cells(names, cells, file, start), untyped=True)
             start = reader.line_num + 1
     except csv.Error as error:
@@ -49,7 +45,7 @@ def read_csv(file: Path) -> Iterator[RawRow]:
 def read_header(file: Path) -> tuple[list[str], str]:
     """Reads the names of the columns, and what separates them."""
     try:
-        _, names, delimiter = _open(_Lines(file), file)
+        _, names, delimiter = _open(file)
     except csv.Error as error:
         raise DataError(f"{file}, header: {printable(str(error))}. Check its quotes.") from error
     check_names(names, file)
@@ -92,31 +88,20 @@ def parse_cell(column: str, cell: Any) -> Any:
         raise BadRow(column, cell, bad.rule, bad.remedy) from bad
 
 
-class _Lines:
-    """Lines of a file as texts, which remembers the first byte that is none until it is forgotten."""
-
-    def __init__(self, file: Path) -> None:
-        self._lines = read_lines(file)
-        self.bad: NoText | None = None
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.bad = self.bad or line.bad
-        return line.text
+def _texts(file: Path) -> Iterator[str]:
+    for line in read_lines(file):
+        if line.bad is not None:
+            raise DataError(str(line.bad.problem(file, line.number)))
+        yield line.text
 
 
-def _open(lines: _Lines, file: Path) -> tuple[Any, list[str], str]:
+def _open(file: Path) -> tuple[Any, list[str], str]:
     csv.field_size_limit(LONGEST)
+    lines = _texts(file)
     first = next(lines, "")
     delimiter = find_delimiter(first)
     reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-    names = next(reader, [])
-    if lines.bad is not None:
-        raise DataError(str(lines.bad.problem(file, 1)))
-    if names:
+    if names := next(reader, []):
         check_names(names, file)
     return reader, names, delimiter
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from align.data.csv_rows import check_names, read_csv
 from align.data.json_rows import read_json, read_jsonl
-from align.data.problems import RawRow, Row, RowProblem, printable, shorten
+from align.data.problems import RawRow, Row, printable
 from align.data.text_lines import Span, divide_lines
 from align.errors import DataError
 from align.hub_reach import Answer, ask_hub, go_offline
@@ -129,8 +129,8 @@ def _read_file(reader: Callable[[Path], Iterator[T]], file: Path) -> Iterator[T]
         raise DataError(f"Cannot read {file}: {error.strerror or error}.") from error
 
 
-def read_batches(file: Path, size: int, *, full: bool = False) -> Iterator[Any]:
-    """Reads the batches of a Parquet file, which must be whole; with `full` its texts must be UTF-8, too."""
+def read_batches(file: Path, size: int) -> Iterator[Any]:
+    """Reads the batches of a Parquet file, which must be whole, and its texts UTF-8."""
     import pyarrow
     import pyarrow.parquet
 
@@ -139,14 +139,13 @@ def read_batches(file: Path, size: int, *, full: bool = False) -> Iterator[Any]:
         with pyarrow.parquet.ParquetFile(file) as source:
             check_names(source.schema_arrow.names, file)
             for batch in source.iter_batches(size):
-                if full:
-                    batch.validate(full=True)
+                batch.validate(full=True)
                 yield batch
                 number += len(batch)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # as damaged pages and names are
         after = f" after row {number}" if number else ""
         raise DataError(
-            f"{file} is not a Parquet file, or is not whole{after}: {printable(str(error)).rstrip('.')}."
+            f"{file} is not a Parquet file, is not whole or no UTF-8{after}: {printable(str(error)).rstrip('.')}."
         ) from error
 
 
@@ -155,22 +154,8 @@ def _read_parquet(file: Path) -> Iterator[RawRow]:
         raise FileNotFoundError(file)
     before = 0
     for batch in read_batches(file, BATCH_ROWS):
-        yield from (RawRow(number, row) for number, row in enumerate(_unpack(batch, file, before), start=before + 1))
+        yield from (RawRow(number, row) for number, row in enumerate(batch.to_pylist(), start=before + 1))
         before += len(batch)
-
-
-def _unpack(batch: Any, file: Path, before: int) -> Iterator[Row | RowProblem]:
-    try:
-        yield from batch.to_pylist()
-        return
-    except UnicodeDecodeError:
-        pass
-    for number in range(len(batch)):
-        try:
-            yield batch.slice(number, 1).to_pylist()[0]
-        except UnicodeDecodeError as error:
-            rule, remedy = "the row is not UTF-8 text", "Write the texts of the table again as UTF-8."
-            yield RowProblem(str(file), before + number + 1, "", shorten(error.object), rule, remedy)
 
 
 def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
@@ -254,7 +239,9 @@ def gym_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     try:
         require("reasoning-gym", f"`{path}`")
         spec = read_spec(path)
-        task = make_task(_drawn_from(spec))
+        # The library draws item i from `seed + i`, so that seeds 0 and 1 would share all items but two.
+        spread = {"seed": Random(spec.settings["seed"]).randrange(LIMIT), "size": spec.settings["size"] * DRAWS}
+        task = make_task(spec._replace(settings={**spec.settings, **spread}))
     except (ImportError, ValueError) as error:
         raise DataError(str(error)) from error
     shown = list(islice(_draw(task, spec, path, "train"), spec.shots))
@@ -267,12 +254,6 @@ def gym_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
             f"{path} asks for {size} questions, and {size * DRAWS} draws gave {number} different ones for {wanted!r}. "
             f"Set `size={number}`, or settings with more of them."
         )
-
-
-def _drawn_from(spec: TaskSpec) -> TaskSpec:
-    """Spreads seeds: the library draws item i from `seed + i`, so that seeds 0 and 1 share all items but two."""
-    seed = Random(spec.settings["seed"]).randrange(LIMIT)
-    return spec._replace(settings={**spec.settings, "seed": seed, "size": spec.settings["size"] * DRAWS})
 
 
 def _draw(task: Any, spec: TaskSpec, path: str, split: str) -> Iterator[dict[str, Any]]:

@@ -2,19 +2,15 @@
 
 import json
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from align.data.problems import BadRow, RawRow, Row, RowProblem, printable, shorten
 from align.data.text_lines import BOM, HEAD, WHOLE, NoText, Span, check_encoding, read_lines
+from align.data.texts import DEEPEST
 from align.errors import DataError
 
-SPACE = re.compile(r"[ \t\n\r]*")
-NEXT = re.compile(r"[ \t\n\r]*([,\]])[ \t\n\r]*")
-TOKEN = re.compile(r'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)  # a text that is not closed is all the rest
-ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 DEEP = "the row is nested too deeply"
 FLAT = "Write columns of texts, numbers, and lists or objects of them."
 LARGEST = 2**64  # what fits a column of a table
@@ -36,73 +32,51 @@ def read_jsonl(file: Path, span: Span = WHOLE) -> Iterator[RawRow]:
 
 
 def read_json(file: Path) -> Iterator[RawRow]:
-    """Reads a file that is a list of objects."""
+    """Reads a file that is a list of objects, all of it at once; bytes that are no text refuse the whole."""
     content = file.read_bytes()
     check_encoding(content[:HEAD], file)
     bom = len(BOM) if content.startswith(BOM) else 0
-    place = None
     try:
         text = content[bom:].decode()
-    except UnicodeDecodeError:
-        text, place = content[bom:].decode(errors="surrogateescape"), _Place(bom)
-    try:
-        for number, start, end, row in _split(text, file):
-            if place is not None and (bad := place.find(text, start, end)):
-                row = bad.problem(file, number)
-            yield RawRow(number, row if type(row) is dict else _require_mapping(row, file, number))
+        rows = MARKING.decode(text) if text.strip() else []
+    except UnicodeDecodeError as error:
+        raise _no_text(file, content, bom + error.start) from error
+    except RecursionError as error:
+        raise DataError(f"{file}: {DEEP}. {FLAT}") from error
     except json.JSONDecodeError as error:
         raise DataError(
             f"{file} is not valid JSON. Line {error.lineno}, column {error.colno}: {error.msg}. "
             "One object per line is JSONL: name it .jsonl."
         ) from error
+    if not isinstance(rows, list):
+        raise _no_list(rows, file)
+    for number, row in enumerate(rows, 1):
+        bad = _first_bad(row)
+        yield RawRow(number, bad.problem(file, number) if bad else _require_mapping(row, file, number))
 
 
-def _split(text: str, file: Path) -> Iterator[tuple[int, int, int, Any]]:
-    """Yields the number, start, end and value of each row; a value that cannot be used is a problem."""
-    start = _skip(text, 0)
-    if start == len(text):
-        return
-    if text[start] != "[":
-        _refuse(text, file)
-    start, number = _skip(text, start + 1), 0
-    is_open = text[start : start + 1] != "]"
-    end = start + 1
-    while is_open:
-        number += 1
-        try:
-            row, end = DECODER.raw_decode(text, start)
-        except (BadRow, RecursionError) as error:
-            end = _find_end(text, start)
-            bad = error if isinstance(error, BadRow) else BadRow("", None, DEEP, FLAT)
-            row = bad.problem(file, number, text[start : min(end, start + 100)])
-        yield number, start, end, row
-        match = NEXT.match(text, end)
-        if match is None:
-            raise json.JSONDecodeError("Expecting ',' delimiter", text, _skip(text, end))
-        is_open, start = match[1] == ",", match.end()
-        end = start
-    if (end := _skip(text, end)) < len(text):
-        raise json.JSONDecodeError("Extra data", text, end)
+def _first_bad(value: Any, depth: int = 0) -> BadRow | None:
+    """Finds what `MARKING` left in place of a value that cannot be used; deeper down the row is refused anyway."""
+    if isinstance(value, BadRow):
+        return value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, (_first_bad(each, depth + 1) for each in inner if depth <= DEEPEST)), None)
 
 
-def _find_end(text: str, start: int) -> int:
-    depth = 0
-    for token in TOKEN.finditer(text, start):
-        depth += (token[0] in "[{") - (token[0] in "]}")
-        if depth <= 0:
-            return token.end()
-    raise json.JSONDecodeError("The bracket that opens here is not closed", text, start)
+def _no_text(file: Path, content: bytes, place: int) -> DataError:
+    before = content[:place].rpartition(b"\n")[2]
+    around = content[max(0, place - 20) : place + 20].decode(errors="surrogateescape")
+    line, column = content.count(b"\n", 0, place) + 1, len(before.removeprefix(BOM).decode()) + 1
+    return DataError(str(NoText(line, column, place, content[place], around).problem(file, line)))
 
 
-def _refuse(text: str, file: Path) -> NoReturn:
-    try:
-        content = parse_json(text)
-    except BadRow as bad:
-        raise DataError(f"{file} must hold a list of rows: {bad.rule}. {bad.remedy}") from bad
+def _no_list(content: Any, file: Path) -> DataError:
+    if isinstance(content, BadRow):
+        return DataError(f"{file} must hold a list of rows: {content.rule}. {content.remedy}")
     found = type(content).__name__
     if isinstance(content, dict):
         found = f"an object with the keys {', '.join(f'`{printable(key)}`' for key in list(content)[:10])}"
-    raise DataError(
+    return DataError(
         f"{file} must hold a list of rows, got {found}. Write [{{...}}, {{...}}], or a row a line as .jsonl."
     )
 
@@ -119,34 +93,10 @@ def _parse_line(line: str, file: Path, number: int) -> Row | RowProblem:
 
 
 def _require_mapping(content: Any, file: Path, number: int) -> Row | RowProblem:
-    if isinstance(content, dict | RowProblem):
+    if isinstance(content, dict):
         return content
     rule, remedy = "the row is not an object", 'Write the columns as an object, such as {"id": ..., "prompt": ...}.'
     return RowProblem(str(file), number, "", shorten(content), rule, remedy)
-
-
-class _Place:
-    """Counts bytes and lines up to what is no text, once over."""
-
-    def __init__(self, offset: int) -> None:
-        self._counted, self._offset, self._line = 0, offset, 1
-
-    def find(self, text: str, start: int, end: int) -> NoText | None:
-        bad = ESCAPED_BYTE.search(text, start, end)
-        if bad is None:
-            return None
-        place = bad.start()
-        passed = text[self._counted : place]
-        self._offset += len(passed.encode(errors="surrogateescape"))
-        self._line += passed.count("\n")
-        self._counted = place
-        column = place - text.rfind("\n", 0, place)
-        around = text[max(start, place - 20) : min(end, place + 20)]
-        return NoText(self._line, column, self._offset, ord(text[place]) & 0xFF, around)
-
-
-def _skip(text: str, start: int) -> int:
-    return SPACE.match(text, start).end()  # type: ignore[union-attr]
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -176,4 +126,17 @@ def _too_large(number: str) -> BadRow:
     return BadRow("", None, "a number is too large", remedy)
 
 
-DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_float=_finite, parse_int=_whole)
+def _marked(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def mark(value: Any) -> Any:
+        try:
+            return hook(value)
+        except BadRow as bad:
+            return bad
+
+    return mark
+
+
+HOOKS: dict[str, Any] = {"object_pairs_hook": _unique_keys, "parse_float": _finite, "parse_int": _whole}
+DECODER = json.JSONDecoder(**HOOKS)
+MARKS: dict[str, Any] = {name: _marked(hook) for name, hook in HOOKS.items()}
+MARKING = json.JSONDecoder(**MARKS)  # of a list: a value that cannot be used costs its row alone

@@ -17,6 +17,7 @@ from align.data.row_templates import RowTemplate
 from align.data.streaming import RowSource
 from align.recipe.dataset import MediaSettings
 
+LABEL = "answer"  # the column that rows without labels do not have
 # What TRL hands to a reward beside the columns of the data; a column of the same name would be lost or crash the call.
 TAKEN = ("prompts", "completion", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric")
 
@@ -51,17 +52,18 @@ def load_prompts(
     media: MediaSettings | None = None,
     columns: Columns | None = None,
     template: RowTemplate | None = None,
+    has_labels: bool = True,
     **reading: Unpack[RowOptions],
 ) -> tuple[list[PromptRow], PromptReport]:
     """Loads prompts and checks every row.
 
     A row needs `prompt`, or what `template` makes it of. `id` (default: file name and row) may be there, and one of
     `image`, `images` and `video`, as in `load_questions`; the prompt is then messages. `columns` has our names of
-    columns that have another name in the file.
+    columns that have another name in the file. Without `has_labels` a column `answer` is left out.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     reader = MediaReader(media_folder(file), media)
-    source = prompt_source(file, reader=reader, columns=columns, template=template)
+    source = prompt_source(file, reader=reader, columns=columns, template=template, has_labels=has_labels)
     with reader.progress:
         return load_rows(file, source.check, source.schema, PromptReport, **reading)
 
@@ -73,6 +75,7 @@ def prompt_source(
     columns: Columns | None = None,
     adapter: str | None = None,
     template: RowTemplate | None = None,
+    has_labels: bool = True,
 ) -> RowSource[PromptRow]:
     """Says how the rows of a file become prompts; see `load_prompts`."""
 
@@ -80,6 +83,8 @@ def prompt_source(
         if template is not None:
             content = template.fill(content, untyped=raw.untyped)
         prompt, columns = check_prompt_row(content)
+        if not has_labels:
+            columns.pop(LABEL, None)
         images, video = reader.show_in(content, prompt)
         return PromptRow(check_id(content, raw), prompt, columns, images, raw.row, video)
 

@@ -18,7 +18,7 @@ class Question:
     id: str
     question: str
     options: tuple[str, ...]  # K of them
-    answer: int  # index of the right option
+    answer: int | None  # index of the right option; None where rows are read without labels
     group: str | None  # what the question belongs to, such as a subject
     images: tuple[Any, ...]  # paths or images, the frames of a video included
     row: int  # line of a JSONL or CSV file, else number of the record
@@ -26,8 +26,13 @@ class Question:
     contrast_set: str | None = None  # questions all of which have to be right
 
 
-def check_row(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0, name: str = "") -> Question:
-    """Checks a row in our schema but for its images; where values are `untyped`, as in CSV, digits may be an index."""
+def check_row(
+    row: Mapping[str, Any], *, untyped: bool = False, number: int = 0, name: str = "", has_label: bool = True
+) -> Question:
+    """Checks a row in our schema but for its images; where values are `untyped`, as in CSV, digits may be an index.
+
+    Without `has_label` the right answer is not read, whatever stands there.
+    """
     question = row.get("question")
     if not isinstance(question, str) or is_blank(question):
         raise BadRow("question", question, "the question is missing or empty", "Write a text.")
@@ -36,7 +41,7 @@ def check_row(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0,
         id=check_label("id", row.get("id")) or name,
         question=question,
         options=options,
-        answer=_check_answer(row.get("answer"), options, untyped),
+        answer=_check_answer(row.get("answer"), options, untyped) if has_label else None,
         group=check_label("group", row.get("group")),
         images=(),
         row=number,

@@ -24,19 +24,21 @@ class RowTemplate:
     wordings: tuple[str, ...]
     system_prompt: str | None = None
     conversational: bool = True
+    has_labels: bool = True  # whether a question with options has its right answer
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What rows need for it."""
         names = dict.fromkeys(name for wording in self.wordings for name in places_of(wording))
-        return (*names, "answer") if OPTIONS in names else tuple(names)
+        return (*names, "answer") if OPTIONS in names and self.has_labels else tuple(names)
 
     def fill(self, row: Mapping[str, Any], *, untyped: bool = False) -> dict[str, Any]:
         """Adds the prompt to a row, in the first wording; a question with options is checked as multiple choice."""
         added: dict[str, Any] = {}
         if OPTIONS in self.columns:
-            checked = check_row(row, untyped=untyped)
-            added = {"question": checked.question, OPTIONS: list(checked.options), "answer": checked.answer}
+            checked = check_row(row, untyped=untyped, has_label=self.has_labels)
+            added = {"question": checked.question, OPTIONS: list(checked.options)}
+            added |= {"answer": checked.answer} if self.has_labels else {}
         return dict(row.items()) | added | {"prompt": self.render(ChainMap(added, cast(Any, row)))}
 
     def render(self, row: Mapping[str, Any], wording: int = 0) -> Any:
@@ -50,7 +52,9 @@ class RowTemplate:
 
 def template_of(data: MadePrompts) -> RowTemplate | None:
     """Returns what makes the prompts of a `dataset` block; None where rows have theirs."""
-    return RowTemplate(data.wordings, data.system_prompt, data.conversational) if data.wordings else None
+    has_labels = getattr(data, "labels", "given") == "given"
+    made = RowTemplate(data.wordings, data.system_prompt, data.conversational, has_labels)
+    return made if data.wordings else None
 
 
 def _word(row: Mapping[str, Any], name: str) -> str:

@@ -32,6 +32,8 @@ class TrainingData(NamedTuple, Generic[Item]):
     eval_report: DataReport | None = None
     eval_items: Sequence[Item] = ()
     shares: Sequence[Share] = ()  # of a mixture, whose `rows` repeat what `items` have once
+    probe_items: Sequence[Item] = ()  # which are never trained on, with right answers
+    probe_rows: Rows = ()  # of these, with options in an order of their own
     stream: RowStream[Item] | None = None  # where rows are read while training; `rows` are then the first ones
 
 
@@ -42,12 +44,13 @@ def load_training_data(
     to_rows: Callable[[Sequence[Item]], Rows],
     *,
     to_eval_rows: Callable[[Sequence[Item]], Rows] | None = None,
+    to_probe_rows: Callable[[Sequence[Item]], Rows] | None = None,
     extra: Any = None,
 ) -> TrainingData[Item]:
     """Reads the rows of a data set, or of several that are mixed, and those for evaluation.
 
     `read` reads what one block names. `to_rows` makes rows for the trainer, each with the `id` of its item;
-    `to_eval_rows` those for evaluation, where they differ.
+    `to_eval_rows` those for evaluation, where they differ, and `to_probe_rows` those of a probe.
     """
     sources = data.sources
     parts = [read(source) for source in sources]
@@ -62,7 +65,10 @@ def load_training_data(
     if data.held_out is not None:
         held_out, eval_report = read(data.held_out)
     eval_rows = (to_eval_rows or to_rows)(held_out)
-    return TrainingData(items, report, rows, eval_rows, fingerprints(data), extra, eval_report, held_out, shares)
+    probe = [] if to_probe_rows is None or data.probe is None else read(data.probe)[0]
+    probed = (probe, to_probe_rows(probe)) if to_probe_rows and probe else ((), ())
+    given = (items, report, rows, eval_rows, fingerprints(data), extra, eval_report, held_out, shares, *probed)
+    return TrainingData(*given)
 
 
 def load_stream(
@@ -83,7 +89,7 @@ def load_stream(
 
 def fingerprints(data: DatasetConfig) -> dict[str, str]:
     """Computes the SHA-256 of each local file of a data set, by name, or by path where two have one name."""
-    sources = [*data.sources, *filter(None, [data.held_out])]
+    sources = [*data.sources, *filter(None, [data.held_out, data.probe])]
     paths = [Path(find_split(source.path, source.split)[0]).expanduser() for source in sources]
     folders = [path for path in dict.fromkeys(paths) if path.is_dir()]
     inside = {

@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align.data.media.images import SHOWN_WITH
 from align.errors import UserError
-from align.evaluation.asking import Asker, Progress
-from align.evaluation.prompting import Prompting
-from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint, load_processor
 from rewards.extras import missing
 
@@ -70,16 +67,6 @@ def check_images(what: str, checkpoints: Mapping[str, Checkpoint], media: "Media
         for each in checkpoints.values():
             if sentence := why_no_video(load_processor(each), each.path):
                 raise UserError(f"{sentence} Give `--video_as images`.")
-
-
-@contextmanager
-def open_judge(
-    checkpoint: Checkpoint, engine: Engine, cache: AnswerCache, progress: Progress, *, images: bool = False
-) -> Iterator[Asker]:
-    """Loads a judge, which reads a question and its options and nothing about tags, and frees it at the end."""
-    plain = Prompting(prompt_template="{question}\n\n{options}", conversational=None)
-    with open_policy(checkpoint, plain.template, engine, images=images) as (policy, _):
-        yield Asker(policy, cache=cache, progress=progress)
 
 
 def check_tokens(checkpoints: Iterable[Checkpoint], base: Checkpoint) -> None:

@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from align.data.media.video import VideoMetadata
 from align.data.prompt_rows import PromptRow
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
@@ -81,13 +82,11 @@ class Asker:
         policy: Policy,
         *,
         response_format: ResponseFormat = DEFAULT_FORMAT,
-        cache: AnswerCache | None = None,
-        progress: Progress | None = None,
-        kept: KeptAnswers | None = None,  # in place of a cache and progress
+        kept: KeptAnswers | None = None,
     ) -> None:
         self.policy = policy
         self.response_format = response_format
-        self._kept = kept or KeptAnswers(cache, progress)
+        self._kept = kept or KeptAnswers()
 
     def respond(
         self, questions: Sequence[Question], decoding: Decoding, *, stage: str = "answering"
@@ -153,7 +152,7 @@ def complete_prompts(
     contents = [[policy.fingerprint, "completions", [*_seen(prompt), profile]] for prompt in prompts]
     lengths = [len(str(prompt.content)) + len(prompt.prefix) for prompt in prompts]
     found = kept.ask(stage, ask, contents, lengths, policy.chunk_size)
-    return [[Completion(text, None if ids is None else tuple(ids)) for text, ids in each] for each in found]
+    return [list(map(_completion, each)) for each in found]
 
 
 def as_prompts(rows: Sequence[PromptRow]) -> list[Prompt]:
@@ -188,6 +187,14 @@ class Text(NamedTuple):
     id: str
     prompt: str | list[dict[str, Any]]
     text: str
+    images: tuple[Any, ...] = ()  # of the prompt; the frames of a video included
+    video: VideoMetadata | None = None  # where the images are its frames
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Names what a model reads; equal texts are read once."""
+        prompt = self.prompt if isinstance(self.prompt, str) else repr(self.prompt)
+        return (prompt, self.text, *map(str, shown_names(self.images, self.video)))
 
 
 Scores = Callable[[Sequence[Text]], list[list[float]]]  # log-probabilities of each text's tokens, in nats
@@ -244,38 +251,48 @@ class Subject:
         """Returns the log-probabilities of the tokens of each text behind its prompt, in nats, each read once."""
         if (scores := self.scores) is None:
             raise ValueError("This policy does not say how likely texts are.")
-        different = list(dict.fromkeys((_text_key(each.prompt), each.text) for each in texts))
-        first = {(_text_key(each.prompt), each.text): each for each in reversed(texts)}
+        keys = [each.key for each in texts]
+        different = list(dict.fromkeys(keys))
+        first = dict(zip(reversed(keys), reversed(texts), strict=True))
         asked = [first[key] for key in different]
 
         def ask(part: list[int]) -> list[Any]:
             return scores([asked[i] for i in part])
 
-        contents = [[self.identity, "log-probs", each.prompt, each.text] for each in asked]
-        lengths = [len(key) + len(text) for key, text in different]
+        contents = [
+            [self.identity, "log-probs", each.prompt, each.text, *shown_names(each.images, each.video)]
+            for each in asked
+        ]
+        lengths = [len(prompt) + len(text) for prompt, text, *_ in different]
         found = dict(zip(different, self.kept.ask(stage, ask, contents, lengths, TEXTS_AT_ONCE), strict=True))
-        return [found[_text_key(each.prompt), each.text] for each in texts]
+        return [found[key] for key in keys]
 
 
 def model_scores(model: Any, tokenizer: Any) -> Scores:
-    """Returns what reads texts with a model; prompt and text are tokenised apart, as when generating."""
+    """Returns what reads texts with a model and its tokenizer or processor.
+
+    Prompt and text are tokenised apart, as when generating.
+    """
+    words = getattr(tokenizer, "tokenizer", tokenizer)
 
     def scores(texts: Sequence[Text]) -> list[list[float]]:
         from align.models.likelihood import Tokens, token_nll
         from align.models.policies.token_policy import TokenPrompts
+        from align.models.policies.vision_prompts import VisionPrompts
 
-        prompts = TokenPrompts(tokenizer, PromptTemplate())
-        encoded = prompts.encode_prompts([Prompt(each.id, each.prompt) for each in texts])
-        start = [tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id]
+        prompts = [Prompt(each.id, each.prompt, each.images, video=each.video) for each in texts]
+        encoded: list[tuple[list[int], dict[str, Any]]]
+        if words is tokenizer:
+            encoded = [(ids, {}) for ids in TokenPrompts(words, PromptTemplate()).encode_prompts(prompts)]
+        else:
+            made = map(VisionPrompts(tokenizer, PromptTemplate()).process, prompts)
+            encoded = [(row.prompt_ids, row.images) for row in made]
+        start = [words.bos_token_id if words.bos_token_id is not None else words.eos_token_id]
         rows = [
-            Tokens(ids or start, tokenizer(each.text, add_special_tokens=False)["input_ids"])
-            for ids, each in zip(encoded, texts, strict=True)
+            Tokens(ids or start, words(each.text, add_special_tokens=False)["input_ids"], images)
+            for (ids, images), each in zip(encoded, texts, strict=True)
         ]
-        found = token_nll(model, rows, pad_token_id=int(tokenizer.pad_token_id))
+        found = token_nll(model, rows, pad_token_id=int(words.pad_token_id))
         return [[-nll for nll in each] for each in found]
 
     return scores
-
-
-def _text_key(prompt: str | list[dict[str, Any]]) -> str:
-    return prompt if isinstance(prompt, str) else repr(prompt)

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from align.console import make_console, say
+from align.console import say
 from align.data.columns import Columns, our_names, questions_in_columns
 from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, first_columns, tell_kind
 from align.data.questions.templates import PromptTemplate
 from align.errors import DataError, UserError
-from align.evaluation.asked_models import Engine, check_images, check_tokens, find_reference, open_judge, open_policy
+from align.evaluation.asked_models import Engine, check_images, check_tokens, find_reference, open_policy
 from align.evaluation.asking import Asker, Asking, KeptAnswers, Subject, model_scores
 from align.evaluation.divided import current, end_of_part
 from align.evaluation.options import ByEngine, WithAdapter, WithControl, WithJudge, WithReference
@@ -32,6 +32,7 @@ from align.models.checkpoint import Checkpoint, find_checkpoint, load_processor,
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 from align.options import Media
+from align.progress import Bars
 from align.recipe.dataset import MediaSettings, check_media
 from align.versions import installed_versions
 from align.whole_files import write_whole
@@ -96,11 +97,9 @@ class Stages:
 
 @contextmanager
 def show_stages() -> Iterator[Stages]:
-    """Draws the bars on stderr, if that is a terminal; of several processes one does."""
-    console = make_console(stderr=True)
+    """Draws the bars on stderr, or writes lines where that is no terminal; of several processes one does."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not (console.is_terminal and current().is_main)
-    with Progress(*columns, console=console, disable=hidden) as progress:
+    with Bars(*columns, silent=not current().is_main) as progress:
         yield Stages(progress)
 
 
@@ -242,10 +241,13 @@ class Evaluation(SuiteSource):
             return self.judge()
         return self.subject(loaded, self.helpers[name], KeptAnswers(self.cache, self.stages.advance))
 
-    def judge(self, *, images: bool = False) -> AbstractContextManager[Asker]:
-        """Opens the judge."""
+    @contextmanager
+    def judge(self, *, images: bool = False) -> Iterator[Asker]:
+        """Opens the judge, which reads a question and its options and nothing about tags."""
+        plain = Prompting(prompt_template="{question}\n\n{options}")
         engine = self.engine._replace(backend="transformers")
-        return open_judge(self.helpers[JUDGE], engine, self.cache, self.stages.advance, images=images)
+        with open_policy(self.helpers[JUDGE], plain.template, engine, images=images) as (policy, _):
+            yield Asker(policy, kept=KeptAnswers(self.cache, self.stages.advance))
 
     @contextmanager
     def subject(self, loaded: LoadedRows, checkpoint: Checkpoint, kept: KeptAnswers) -> Iterator[Subject]:
@@ -329,8 +331,8 @@ class Evaluation(SuiteSource):
 
     @cached_property
     def columns(self) -> Mapping[str, Any]:
-        """What the recipe calls the columns, where the rows have such."""
-        return named_columns(self.recipe, self.path, self.split) if self.path else {}
+        """What the options call the columns, or the recipe, where the rows have such."""
+        return named_columns(self.recipe, self.path, self.split, self.options.columns) if self.path else {}
 
     @cached_property
     def media(self) -> MediaSettings:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from align.options import Computing, Reading, option
+from align.options import COLUMNS, Computing, Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +17,8 @@ class EvaluationOptions:
         None,
         "Recipe for prompt, tags, length and columns; by default the `recipe.yaml` of the model's run.",
     )
+    columns: str = option("", COLUMNS)
     seed: int = option(0, "Seed of all that is drawn: samples, shuffles, changes to traces, probed pairs.")
-    card: bool = option(False, "Put the numbers, and differences to baselines, on the model card of the run.")
 
     @property
     def asked(self) -> str:

@@ -92,9 +92,12 @@ def say_made(template: RowTemplate, path: Path) -> None:
     say(f"`dataset.prompt_template` of {path} makes the prompts{which}.")
 
 
-def named_columns(recipe: "Recipe | None", data: str, split: str | None) -> Mapping[str, Any]:
-    """Returns the recipe's names of columns, if the rows are such rows; others have our names."""
+def named_columns(recipe: "Recipe | None", data: str, split: str | None, given: str) -> Mapping[str, Any]:
+    """Returns the names of columns that are given, or the recipe's if the rows are such rows; others have ours."""
     from align.data.columns import columns_meant
+    from align.recipe.recipe import read_columns
 
+    if given:
+        return read_columns(given)
     named = getattr(recipe and recipe.dataset, "columns", {})
     return columns_meant(named, first_columns(data, split)) if named else {}

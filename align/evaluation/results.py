@@ -27,19 +27,17 @@ _SHOWN = 4  # metrics in a sentence
 VALUES = "reward/"  # how columns with the values of a reward begin
 
 
-def arrange(
-    measured: MeasuredSuites, meanings: Mapping[str, tuple[str, str, str | None]] = {}, also: Sequence[str] = ()
-) -> dict[str, Any]:
+def arrange(measured: MeasuredSuites, meanings: Mapping[str, tuple[str, str, str | None]] = {}) -> dict[str, Any]:
     """Returns what every record has of the numbers, by the suites of the first model; another may lack some.
 
-    The glossary explains what was measured, and `also` other metrics; `meanings` are those of a suite of one's own.
+    The glossary explains what was measured; `meanings` are those of a suite of one's own.
     """
     model, *baselines = measured
     known = dict(glossary()) | {name: Meaning(*words) for name, words in meanings.items()}
     metrics = {
         name for suites in measured.values() for each in suites.values() for name in (*each.means, *each.others)
     }
-    used = {entry_of(name, known) for name in (*metrics, *also)}
+    used = {entry_of(name, known) for name in metrics}
     return {
         "suites": {
             suite: {name: suites[suite].summary() if suite in suites else {} for name, suites in measured.items()}
@@ -211,6 +209,6 @@ def _type(name: str) -> Any:
         return pa.int64()
     if name in ("consistent", "proxy") or name.startswith(VALUES):
         return pa.float64()
-    if name in ("correct", "accepted", "letter_in_trace", "answer_in_trace"):
+    if name in ("correct", "letter_in_trace", "answer_in_trace"):
         return pa.bool_()
     return pa.string()

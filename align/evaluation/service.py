@@ -10,7 +10,6 @@ from align.data.columns import our_names, questions_in_columns
 from align.data.kinds import first_columns, tell_kind
 from align.errors import UserError
 from align.evaluation.engine import Evaluation
-from align.evaluation.on_card import find_card, put_on_card
 from align.evaluation.prompting import named_columns, prompts_made_by, recipe_path
 from align.evaluation.record import Record
 from align.evaluation.results import save_evaluation, warn_of_lacking
@@ -18,7 +17,8 @@ from align.evaluation.suite import Suite
 from align.evaluation.suites import all_suites
 from align.options import several
 from align.recipe.recipe import load_for_evaluation
-from align.report.evaluation import build_evaluation_report
+from align.report.evaluation.page import PAGE, evaluation_view
+from align.report.page import write_page
 from align.secrets import mask_words
 
 BELOW, LOG = "evaluation", "metrics.jsonl"  # in the folder of a run
@@ -33,7 +33,7 @@ class Evaluated:
     record: Record
     out: Path
     page: Path
-    card: Path | None  # that has its numbers
+    verdict: Sequence[str]  # sentences that the page begins with, and what few items leave open
     notes: Sequence[str]
     items: str  # what stands in `items.parquet`
 
@@ -86,14 +86,12 @@ def run_suite(suite: Suite[...], options: Any, given: Collection[str], command: 
         say(f"{out} is the folder of a run, so the evaluation goes to {out / BELOW}.")
         out = out / BELOW
     evaluation = Evaluation(suite, replace(options, out=out), given, command)
-    card = find_card(options.asked) if options.card else None  # before anything is asked
     found = evaluation.run()
     found.record.warnings += warn_of_lacking(found.record.comparisons)
     save_evaluation(out, found)
-    page = build_evaluation_report(out)
-    if card is not None:
-        put_on_card(card, found.record)
-    return Evaluated(found.record, out, page, card, found.notes, suite.items)
+    view = evaluation_view(out, found.record)
+    page = write_page(PAGE, out / "report.html", title=view.title, view=view)
+    return Evaluated(found.record, out, page, [*view.verdict, *view.few], found.notes, suite.items)
 
 
 def _plain(options: Group) -> Group:
@@ -131,7 +129,7 @@ def _tell(asked: Any, suites: Sequence[Suite[...]]) -> Suite[...]:
         return first
     path = recipe_path(asked.recipe, str(asked.model))
     recipe = None if path is None else load_for_evaluation(path)
-    columns = named_columns(recipe, data, split)
+    columns = named_columns(recipe, data, split, asked.columns)
     names = our_names(first_columns(data, split), columns)
     kind = None if questions_in_columns(names) else tell_kind(names)
     name = "prompts" if kind is None and prompts_made_by(recipe, data, split, columns) else kind and kind.name

@@ -8,12 +8,15 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec
 
+from rewards.extras import too_small
+
 if TYPE_CHECKING:
     from align.data.questions.templates import PromptTemplate
     from align.evaluation.record import Record
     from align.evaluation.statistics.item_means import ItemMean
     from align.evaluation.statistics.metrics import Estimate
     from align.models.checkpoint import Checkpoint
+    from align.recipe.dataset import MediaSettings
 
 Options = ParamSpec("Options")
 
@@ -78,8 +81,14 @@ class Suite(Generic[Options]):
         Raises:
             UserError: If it cannot be done.
             TypeError: If an option is missing, or there is no such.
+            ImportError: If the install is too small.
         """
-        found: Record = self.part("run")(self, self.options(*_, **options), set(options))
+        try:
+            found: Record = self.part("run")(self, self.options(*_, **options), set(options))
+        except ModuleNotFoundError as error:
+            if sentence := too_small(f"`align.evaluate.{self.name}`", error):
+                raise ImportError(sentence) from error
+            raise
         return found
 
     @property
@@ -113,6 +122,16 @@ class SuiteSource:
     seed: int = 0  # of what is drawn while reading
     recipe_path: Path | None = None  # of the run of the model that is asked about, or the one that is named
     adapter: str | None = None  # public schema of the rows
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """What the file calls our columns."""
+        return {}
+
+    @property
+    def media(self) -> "MediaSettings | None":
+        """How images and videos are read; as a recipe reads them where nothing is said."""
+        return None
 
     def reading(self) -> dict[str, Any]:
         """Returns how rows are read, as loaders of `align.data` take it."""

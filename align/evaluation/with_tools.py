@@ -51,6 +51,11 @@ class NamedTools:
         return bool(self.tools or self.environments or self.plays)
 
     @property
+    def is_named(self) -> bool:
+        """Whether anything is named, also an environment of others that only rewards."""
+        return bool(self.tools or self.environments or self.hosted)
+
+    @property
     def plays(self) -> bool:
         """Whether the environment of others has tools, and so a process for each answer."""
         return self.described is not None and bool(self.described.tools)

@@ -14,8 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from align.errors import DataError, UserError
-from align.evaluation.record.cells import Line, Row, Tabled
-from align.evaluation.record.file import without_nan
+from align.evaluation.record.cells import Cell, Line, Tabled
 from align.evaluation.statistics.conditions import read_condition
 from align.evaluation.statistics.item_means import (
     Codes,
@@ -26,9 +25,10 @@ from align.evaluation.statistics.item_means import (
     unbounded,
 )
 from align.evaluation.statistics.metrics import SIGNIFICANCE, Estimate, Values, mcnemar, student
+from align.logs.changed import Changed
 from align.logs.log import Log, Task
 from align.logs.missing import ANYTHING, Missing, fillings, scales_differ
-from align.whole_files import write_whole
+from align.whole_files import as_json, write_whole
 
 COMPARISON_FILE = "comparison.json"
 SHOWN = 20  # items of each list
@@ -44,9 +44,9 @@ class Difference(BaseModel):
     task: str
     metric: str
     log: str
-    mean: Row  # of this log, on all its documents
-    first: Row  # of the first log, on all its documents
-    difference: Row
+    mean: Cell  # of this log, on all its documents
+    first: Cell  # of the first log, on all its documents
+    difference: Cell
     won: int
     lost: int
     tied: int
@@ -56,9 +56,9 @@ class Difference(BaseModel):
     unscored: "Unscored | None" = None  # if any document lacks a score
     of_scales: bool = False  # one log has shares, the other more: the difference says nothing
     needed: int | None  # documents (or prompts) that would tell this difference at 5 %, with a power of 0.8
-    groups: dict[str, Row] = {}
-    wins: list[str] = []
-    losses: list[str] = []
+    groups: dict[str, Cell] = {}
+    wins: list[Changed] = []
+    losses: list[Changed] = []
 
     @property
     def is_sure(self) -> bool:
@@ -73,8 +73,8 @@ class Unscored(BaseModel):
     this: int
     first_absent: int = 0  # of them, which the first log does not have
     this_absent: int = 0
-    first_there: Row  # what the first log has where this one lacks scores
-    there: Row  # the other way round
+    first_there: Cell  # what the first log has where this one lacks scores
+    there: Cell  # the other way round
     least: float  # the difference with this log at its worst there, and the first at its best; nan if nobody knows
     most: float
     names: list[str]
@@ -109,6 +109,9 @@ class Comparison(Tabled, BaseModel):
     alone: int = 0  # metrics of tasks that only one log has, which count among all that were looked at
     sentences: list[str] = []
 
+    def __str__(self) -> str:
+        return "\n".join(verdicts(self))
+
     def lines(self) -> Iterator[Line]:
         """Yields means of logs and differences, for tables."""
         first = next(iter(self.logs))
@@ -119,7 +122,7 @@ class Comparison(Tabled, BaseModel):
 
     def write(self, folder: Path) -> None:
         """Writes the file."""
-        text = json.dumps(without_nan(self.model_dump(mode="json")), indent=1, ensure_ascii=False)
+        text = json.dumps(as_json(self.model_dump(mode="json")), indent=1, ensure_ascii=False)
         write_whole(folder / COMPARISON_FILE, text, errors="backslashreplace")  # half of a surrogate pair
 
 
@@ -249,8 +252,8 @@ def _difference(
             for group in sorted(set(groups.tolist()))
             if len(of_it := np.flatnonzero(groups == group))
         },
-        wins=_named(ours, places, changes, 1),
-        losses=_named(ours, places, changes, -1),
+        wins=_changed(ours, places, pairs[0], 1),
+        losses=_changed(ours, places, pairs[0], -1),
     )
 
 
@@ -279,10 +282,15 @@ def _unscored(metric: str, ours: Task, theirs: Task, places: Places, pairs: Pair
     )
 
 
-def _named(task: Task, places: Places, differences: Values, sign: int) -> list[str]:
-    """Names the documents that differ most, in the order of the log among equals."""
-    order = np.argsort(-sign * differences, kind="stable")[:SHOWN]
-    return [task.names[places[at, 0]] for at in order if sign * differences[at] > 0]
+def _changed(task: Task, places: Places, scores: tuple[Values, Values], sign: int) -> list[Changed]:
+    """Picks the documents that differ most, in the order of the log among equals."""
+    gains, keys = sign * (scores[1] - scores[0]), list(task.keys)
+    return [
+        Changed(key=keys[place], name=task.names[place], scores=(float(scores[0][at]), float(scores[1][at])))
+        for at in np.argsort(-gains, kind="stable")[:SHOWN]
+        for place in (places[at, 0],)
+        if gains[at] > 0
+    ]
 
 
 def _around(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import DataError
-from align.logs.log import Item
+from align.logs.log import Item, as_number
 from align.logs.log_rows import first_row, only, rows_of
 
 _DATE = r"_(\d{4}-\d\d-\d\dT[\d.-]+)"
@@ -62,7 +62,18 @@ def read_lm_eval(files: list[Path], sentences: list[str]) -> Iterator[Item]:
                 name if chosen == "none" else f"{name},{chosen}": row.get(name) for name in row.get("metrics", ())
             }
             document, prompt = row.get("doc", row.get("doc_hash")), row.get("prompt_hash")
-            yield Item(task, document, scores, "", prompt, row, str(row.get("doc_id", "")), chosen)
+            place, said = str(row.get("doc_id", "")), _likeliest(row)
+            yield Item(task, document, scores, "", prompt, row, place, chosen, said=said)
+
+
+def _likeliest(row: Mapping[str, Any]) -> Any:
+    """Returns what was generated, or the choice with the greatest log-likelihood."""
+    answers, asked = row.get("filtered_resps") or row.get("resps") or (), row.get("arguments")
+    if not isinstance(asked, Mapping) or len(asked) < 2 or len(answers) != len(asked):
+        return answers
+    pairs = [(as_number(each[0]), place) for place, each in enumerate(answers) if isinstance(each, list) and each]
+    known = [(number, -place) for number, place in pairs if number is not None]
+    return list(asked.values())[-max(known)[1]].get("arg_1") if known else answers
 
 
 def inspect_files(path: Path) -> list[Path]:
@@ -102,7 +113,9 @@ def read_inspect(files: list[Path], sentences: list[str]) -> Iterator[Item]:
         for sample in samples:
             document = only(sample, "input", "choices", "target")
             name = str(sample.get("id", ""))
-            yield Item(task, document, dict(_inspect_scores(sample)), name, about=sample, id=name)
+            said = [each.get("answer") for each in (sample.get("scores") or {}).values() if each]
+            answer = next(filter(None, said), (sample.get("output") or {}).get("completion"))
+            yield Item(task, document, dict(_inspect_scores(sample)), name, about=sample, id=name, said=answer)
 
 
 def _inspect_scores(sample: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -172,5 +185,5 @@ def read_lighteval(files: list[Path], sentences: list[str]) -> Iterator[Item]:
                     "`metric`. Run the task again with a newer lighteval."
                 )
             document = only(row["doc"], "query", "choices", "gold_index")
-            scores = row["metric"] or {}
-            yield Item(task, document, scores, about=row["doc"], id=str(row["doc"].get("id") or ""))
+            scores, said = row["metric"] or {}, (row.get("model_response") or {}).get("text")
+            yield Item(task, document, scores, about=row["doc"], id=str(row["doc"].get("id") or ""), said=said)

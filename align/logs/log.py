@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from align.data.columns import Columns
 from align.data.problems import shorten
 from align.errors import DataError
 from align.evaluation.statistics.item_means import Codes
@@ -32,6 +33,7 @@ class Item(NamedTuple):
     id: str = ""  # documents that say the same under several ids are several
     part: str = ""  # all answers of a part are scored by the same metrics
     step: int | None = None  # of the training that it was drawn in
+    said: Any = None  # the answer; fields of a row are of the question where two logs agree in them
 
 
 class Log(NamedTuple):
@@ -56,7 +58,9 @@ class How:
     scores: Sequence[str] = ()
     group: str | None = None
     average: bool = False
+    columns: Columns = field(default_factory=dict)  # of tables: our names by theirs, where a row has such
     steps: frozenset[int] | None = None  # of a training, which alone are read
+    shown: frozenset[bytes] = frozenset()  # keys of documents whose texts are kept, and no scores
 
 
 class Scored(NamedTuple):
@@ -77,6 +81,7 @@ class Task:
     prompts: list[bytes] = field(default_factory=list)  # of each document
     groups: list[str] = field(default_factory=list)
     steps: set[int] = field(default_factory=set)
+    texts: dict[bytes, Item] = field(default_factory=dict)  # the first answer to each document that is shown
     _ids: dict[bytes, str] = field(default_factory=dict)  # the first of each document
     _copies: dict[bytes, dict[str, int]] = field(default_factory=dict)  # the ids of those that have several
     _places: dict[str, array] = field(default_factory=dict)  # of each answer, by part
@@ -143,6 +148,8 @@ class Task:
             copies = self._copies.setdefault(says, {self._ids[says]: 0})
             if copy := copies.setdefault(item.id, len(copies)):
                 key = digest([says.hex(), copy])
+        if key in how.shown:
+            self.texts.setdefault(key, item)
         place = self.keys.setdefault(key, len(self.keys))
         if place == len(self.names):
             self.names.append(item.name or shorten(document, SHOWN))
@@ -180,11 +187,11 @@ def collect(items: Iterable[Item], path: str, how: How, sentences: Sequence[str]
         if task is None:
             task = tasks[item.task] = Task()
         place = task.add(item, document, how)
-        for metric, score in item.scores.items():
+        for metric, score in () if how.shown else item.scores.items():
             task.score(place, metric, score, item.part)
     more = "".join(f" {each}" for each in sentences)
     for name, task in tasks.items():
-        if not task.metrics:
+        if not task.metrics and not how.shown:
             odd = [f"`{metric}` holds {', '.join(each.odd) or 'nothing'}" for metric, each in task.scored.items()]
             raise DataError(
                 f"{path}, task {name}: a score is a number, true or false, and of {len(task.keys):,} documents none "

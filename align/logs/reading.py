@@ -1,9 +1,10 @@
 """Tells who wrote a log, and reads it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from align.data.columns import rename
 from align.data.files import READERS
 from align.errors import DataError
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
@@ -18,6 +19,7 @@ from align.logs.harnesses import (
 from align.logs.log import How, Item, Log, as_number, collect
 from align.logs.log_rows import only, rows_of
 from align.logs.rollouts import read_trl, read_verifiers, read_verl, trl_files, verifiers_files, verl_files
+from align.options import several
 
 
 class Tool(NamedTuple):
@@ -52,8 +54,8 @@ def read_log(path: str, how: How) -> Log:
                 items_of = _known(tool.name, path, tool.read(files, sentences))
                 return Log(path, tool.name, collect(items_of, path, how, sentences), sentences)
     if place.is_file() and place.suffix.lower() in READERS:
-        rows = read_table(place, how.scores, bool(how.match), how.average)
-        return Log(path, "a table", collect(rows, path, how), [])
+        rows = read_table(place, how)
+        return Log(path, TABLE, collect(rows, path, how), [])
     known = ", ".join(tool.name for tool in TOOLS)
     raise DataError(
         f"{path} holds no log that is known: {known}, `align eval`, or a table (.jsonl, .json, .csv, .parquet) with "
@@ -75,7 +77,7 @@ def _known(tool: str, path: str, items: Iterable[Item]) -> Iterator[Item]:
 _ASKED = ("id", "prompt", "question", "options", "columns", "chosen", "rejected", "family", "direction", "asked",
           "core", "trigger", "answered_by")  # fmt: skip
 _NOT_SCORES = ("sample", "gold", "tokens")
-ID = "id"
+ID, TABLE = "id", "a table"
 
 
 def own_files(path: Path) -> list[Path]:
@@ -107,14 +109,18 @@ def read_own(items: Path, model: str) -> Iterator[Item]:
         if not model or row["model"] == model:
             asked_of = only(row, *_ASKED)
             name, prompt = str(row["id"]), asked_of.get("prompt")
-            yield Item("items", asked_of, {each: row[each] for each in scored}, name, prompt, about=row)
+            said = row.get("completion")
+            yield Item("items", asked_of, {each: row[each] for each in scored}, name, prompt, about=row, said=said)
 
 
-def read_table(file: Path, scores: Sequence[str], matched: bool, averaged: bool) -> Iterator[Item]:
+def read_table(file: Path, how: How) -> Iterator[Item]:
     """Reads rows with named columns of scores, matched by their `id` unless columns for it are named."""
     seen: dict[Any, int] = {}
     columns: dict[str, None] = {}
-    for number, row in enumerate(rows_of(file), start=1):
+    scores = how.scores
+    for number, found in enumerate(rows_of(file), start=1):
+        named = {ours: each for ours, each in how.columns.items() if found.keys() >= {*several(each)}}
+        row = rename(found, named) if named else found
         if not scores:
             numbers = [name for name, value in row.items() if as_number(value) is not None and name != ID]
             raise DataError(
@@ -123,17 +129,22 @@ def read_table(file: Path, scores: Sequence[str], matched: bool, averaged: bool)
             )
         columns |= dict.fromkeys(row)
         item = row.get(ID)
-        if not matched:
+        if not how.match:
             if item is None:
-                raise DataError(f"{file}, row {number}: there is no `{ID}`. Name columns to match by with `--match`.")
+                raise DataError(
+                    f"{file}, row {number}: there is no `{ID}`. Name columns to match by with `--match`, or say with "
+                    f"`--columns` what `{ID}` is called: `{{{ID}: NAME}}`."
+                )
             if (
-                not averaged
+                not how.average
                 and (first := seen.setdefault(item if type(item) is str else repr(item), number)) != number
             ):
                 raise DataError(
                     f"{file}, rows {first} and {number} have the same `{ID}` {item!r}. Give each item a row, or add "
                     "`--average` if they are several answers to it."
                 )
-        yield Item("items", item, only(row, *scores), "" if item is None else str(item), None, row)
-    if columns and (absent := [name for name in scores if name not in columns]):
+        yield Item("items", item, only(row, *scores), "" if item is None else str(item), None, row, said=row)
+    meant = {ours: several(theirs) for ours, theirs in how.columns.items() if ours not in columns}
+    wanted = [*(name for theirs in meant.values() for name in theirs), *(each for each in scores if each not in meant)]
+    if columns and (absent := [name for name in wanted if name not in columns]):
         raise DataError(f"{file}: there is no column `{absent[0]}`. It has {', '.join(columns)}.")

@@ -40,7 +40,7 @@ def read_trl(files: list[Path], sentences: list[str]) -> Iterator[Item]:
     for file in files:
         for row in rows_of(file):
             scores = scores_of(row, "prompt", "completion")
-            yield Item("training", row["prompt"], scores, about=row, step=row["step"])
+            yield Item("training", row["prompt"], scores, about=row, step=row["step"], said=row["completion"])
 
 
 def verl_files(path: Path) -> list[Path]:
@@ -58,7 +58,7 @@ def read_verl(files: list[Path], sentences: list[str]) -> Iterator[Item]:
         for row in rows_of(file):
             document = only(row, "input", "gts")
             task, scores = str(row.get("data_source") or "rollouts"), scores_of(row, *document)
-            yield Item(task, document, scores, about=row, step=row.get("step"))
+            yield Item(task, document, scores, about=row, step=row.get("step"), said=row["output"])
 
 
 def verifiers_files(path: Path) -> list[Path]:
@@ -77,7 +77,8 @@ def read_verifiers(files: list[Path], sentences: list[str]) -> Iterator[Item]:
             if "traces" not in row:
                 document = only(row, "prompt", "answer", "info")
                 scores = scores_of(row, *document)
-                yield Item(str(row.get("task", "rollouts")), document, scores, prompt=row.get("prompt"), about=row)
+                task, said = str(row.get("task", "rollouts")), row.get("completion")
+                yield Item(task, document, scores, prompt=row.get("prompt"), about=row, said=said)
                 continue
             task = row["task"]["data"]
             rewards: dict[str, Any] = {}
@@ -89,4 +90,5 @@ def read_verifiers(files: list[Path], sentences: list[str]) -> Iterator[Item]:
                 rewards |= {name: each["score"] for name, each in given.items()} | (trace.get("metrics") or {})
             document = {name: value for name, value in task.items() if name != "idx"}  # a place, and no content
             name, place = str(task.get("name") or ""), str(task.get("idx", ""))
-            yield Item(row["env"]["id"], document, rewards, name, about=task, id=place)
+            said = [each["message"] for trace in row["traces"] for each in trace.get("nodes") or () if each["sampled"]]
+            yield Item(row["env"]["id"], document, rewards, name, about=task, id=place, said=said)

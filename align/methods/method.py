@@ -41,6 +41,7 @@ class Method:
         augment_options: The options of that command that are its own.
         arguments: Module that adds commands of its own to the command line.
         check_rewards: `(recipe, rewards) -> list[Finding]`. Says what it has against rewards, beside their own faults.
+        check_reads: `(recipe, launch, findings) -> list[Finding]`. Says what a step reads, from what was found before.
         reward_columns: Makes the columns that its trainer adds for rewards, for a trial of them.
         console: Logged quantities to show beside the progress bar, with the word to show.
         has_rewards: Whether it generates completions and rewards them.
@@ -67,6 +68,7 @@ class Method:
     augment_options: str | None = None
     arguments: str | None = None
     check_rewards: str | None = None
+    check_reads: str | None = None
     reward_columns: str | None = None
     console: Mapping[str, str] = field(default_factory=dict)
     has_rewards: bool = False

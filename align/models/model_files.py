@@ -140,9 +140,9 @@ class ModelFiles:
         """Refuses a folder of which loading would not come to an end: by a pipe, a template, a number of layers."""
         layers = {name: value for name in LAYERS if isinstance(value := self.config.get(name), int)}
         for name, value in layers.items():
-            if value > MOST_LAYERS:
+            if not 0 <= value <= MOST_LAYERS:
                 raise UserError(
-                    f"{self.folder}: `{name}` is {value:,} in config.json, above {MOST_LAYERS:,}. {AGAIN}."
+                    f"{self.folder}: `{name}` is {value:,} in config.json; it is 0 to {MOST_LAYERS:,}. {AGAIN}."
                 )
         if self.chat_template is not None and is_endless(self.chat_template):
             raise UserError(f"The chat template of {self.name} does not end for one message. Mend its loops.")
@@ -350,7 +350,7 @@ def _fit_problems(folder: Path) -> list[str]:
             found.append(f"the weight {name} has {shapes[name][0]} rows, a size that config.json does not name")
     layers = next((sizes[key] for key in LAYERS if key in sizes), None)
     saved = len({match[1] for match in map(LAYER.search, shapes) if match})
-    if layers is not None and 0 < saved < layers:
+    if layers is not None and saved and not 0 <= layers <= saved:
         found.append(f"{saved} layers are in the files of weights, and config.json asks for {layers}")
     remedy = "Put the config.json that was saved with the weights beside them, or save the model again."
     return [f"{folder}: {each}. {remedy}" for each in found]

@@ -111,19 +111,14 @@ class PromptTokenizer:
         self.tokenizer.no_padding()
         self.settings, self.chat_template, self.template_kwargs = settings, template, kwargs
 
-    def count(self, prompts: Sequence[str | list[dict[str, Any]]]) -> list[int]:
-        """Counts tokens, of strings with the special tokens the tokenizer adds and of messages as rendered."""
-        conversational = not isinstance(prompts[0], str)
-        texts = [self.render(prompt) if not isinstance(prompt, str) else prompt for prompt in prompts]
-        return [len(encoding.ids) for encoding in self.encode(texts, add_special_tokens=not conversational)]
-
     def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> "list[Encoding]":
         """Tokenises texts; each result has `ids` and the character `offsets` of its tokens."""
         return self.tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
 
-    def special_token(self, name: str) -> str | None:
-        """Returns the text of a special token such as `eos_token`, None if the tokenizer has none."""
-        return _token_text(self.settings.get(name))
+    def end(self, text: str) -> str:
+        """Writes the end-of-text token behind a text, if the text does not end with it."""
+        token = _token_text(self.settings.get("eos_token")) or ""
+        return text if text.endswith(token) else text + token
 
     def render(
         self,

@@ -10,14 +10,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from align.models.rope_lengths import length_free
+from align.models.rows_of_trees import MOST_TOKENS, cheapest
 from align.models.second_pass.image_memo import distinct_images, exact_sums
 from align.models.second_pass.shared_prompts import inference, pad_rows
-from align.models.second_pass.trial import CANNOT, MOST_TOKENS, longest_window, precision, same, tried_rows
-
-# A layer of a transformer has about 12 H^2 weights, and a token that looks at another takes 4 H operations of it: what
-# a layer does to one token it could spend on looking at so many times H others.
-_LOOKS_PER_WIDTH = 6
-_FEW_LOOKS = 2**20  # that need no memory to speak of
+from align.models.second_pass.trial import CANNOT, precision, same, tried_rows, window_of
 
 
 class Folded(NamedTuple):
@@ -44,27 +40,38 @@ class Folded(NamedTuple):
         return flat.index_select(first, self.source.flatten()).unflatten(first, self.source.shape)
 
     def mask(self, body: PreTrainedModel, given: Any = None) -> Any:
-        """Writes `sees` as the attention of a model takes it, `(R, 1, S, S)`.
+        """Writes `sees` as the attention of a model takes it, `(R, 1, S, S)`, one for each of its kinds of layers.
 
         `given` is the mask of the sequences, which may be one for each kind of layer: what it says of two tokens of a
         sequence, `(B, 1, T, T)`, holds.
         """
         if isinstance(given, dict):
-            return {name: self.mask(body, each) for name, each in given.items()}
-        sees = self.sees
+            return {name: self._as_told(body, each) for name, each in given.items()}
+        kinds, window = (getattr(body.config, name, None) for name in ("layer_types", "sliding_window"))
         is_told = isinstance(given, Tensor) and given.ndim == 4
-        if self.source is not None and self.inside is not None and is_told:
+        if is_told or not window or (kinds and "sliding_attention" not in kinds):
+            return self._as_told(body, given if is_told else None)
+        near = _written(self.sees & (self.positions[:, :, None] - self.positions[:, None] < window), body)
+        return {"full_attention": _written(self.sees, body), "sliding_attention": near} if kinds else near
+
+    def _as_told(self, body: PreTrainedModel, given: Tensor | None) -> Tensor:
+        sees = self.sees
+        if self.source is not None and self.inside is not None and given is not None:
             told = (given if given.dtype is torch.bool else given == 0)[:, 0]
             rows = self.gather(told.expand(len(self.places), -1, -1))  # (R, S, T)
             begins = self.source % self.places.shape[1] - self.positions
             columns = begins[:, :, None] + self.positions[:, None]
             sees = rows.gather(-1, columns.clamp(max=rows.shape[-1] - 1)) & self.inside
             sees |= torch.eye(sees.shape[-1], dtype=torch.bool, device=sees.device)
-        sees = sees[:, None]
-        if body.config._attn_implementation == "sdpa":  # in whatever type it computes
-            return sees
-        least = torch.finfo(body.dtype).min
-        return torch.zeros(sees.shape, dtype=body.dtype, device=sees.device).masked_fill(~sees, least)
+        return _written(sees, body)
+
+
+def _written(sees: Tensor, body: PreTrainedModel) -> Tensor:
+    sees = sees[:, None]
+    if body.config._attn_implementation == "sdpa":  # in whatever type it computes
+        return sees
+    least = torch.finfo(body.dtype).min
+    return torch.zeros(sees.shape, dtype=body.dtype, device=sees.device).masked_fill(~sees, least)
 
 
 def begin_alike(ids: Tensor, mask: Tensor) -> Tensor:
@@ -98,13 +105,8 @@ def fold(ids: Tensor, mask: Tensor, width: int, *, multiple: int = 1, most: floa
     # Whether two sequences have the same first tokens, as far as each.
     same = ((begun[:, None] == begun) & there).cumprod(-1, dtype=torch.uint8)  # (B, B, T)
     alike = same.sum(-1).tolist()
-    per_token = _LOOKS_PER_WIDTH * width
-    # Some attention holds a number for each two tokens of a row: at most twice as many as before.
-    looks = max(2 * number * length**2, _FEW_LOOKS)
-    options = _put_into_rows(begun.tolist(), lengths.tolist(), alike, multiple, most)
-    fitting = (each for each in options if each.size <= most and each.number * each.size**2 <= looks)
-    rows = min(fitting, key=lambda each: each.cost(per_token), default=None)
-    if rows is None or rows.cost(per_token) >= _apart(number, length, per_token):
+    rows = cheapest(begun.tolist(), lengths.tolist(), alike, width, multiple=multiple, most=most)
+    if rows is None:
         return None
     row, order = (torch.tensor(each, device=ids.device) for each in (rows.row, rows.order))
     begun, there = begun[order], there[order]
@@ -130,76 +132,6 @@ def fold(ids: Tensor, mask: Tensor, width: int, *, multiple: int = 1, most: floa
     starts = left[order][:, 0][sequences]  # (R, S), of the sequence of each token
     source = order[sequences] * length + starts + positions
     return Folded(spread(begun[is_read], 0), positions, sees, places, source, inside)
-
-
-def saves(shared: int, rest: int, number: int, width: int) -> bool:
-    """Tells whether some of so many sequences, that begin alike and have a rest each, are cheaper in one row."""
-    per_token = _LOOKS_PER_WIDTH * width
-    sizes = ((each, shared + each * rest) for each in range(2, number + 1))
-    return any(size * (per_token + size) < _apart(each, shared + rest, per_token) for each, size in sizes)
-
-
-def _apart(number: int, length: int, per_token: int) -> int:
-    """Counts as `_Rows.cost` what sequences of so many tokens cost each for itself.
-
-    Kernels that know that tokens look back only compare half of the pairs of tokens, and need no mask of ours.
-    """
-    return number * length * (2 * per_token + length) // 2
-
-
-class _Rows(NamedTuple):
-    """`number` rows of `size` tokens, and row by row which sequences they hold."""
-
-    number: int
-    size: int
-    row: list[int]  # of each sequence in that order
-    order: list[int]
-
-    def cost(self, per_token: int) -> int:
-        """Counts what reading them costs, in looks of one token at another; a token alone costs so many."""
-        return self.number * self.size * (per_token + self.size)
-
-
-def _put_into_rows(
-    sequences: list[list[int]], lengths: list[int], alike: list[list[int]], multiple: int, most: float
-) -> list[_Rows]:
-    """Tries rows of several lengths: long ones have little padding, and in short ones tokens look at fewer others."""
-    order = sorted(range(len(sequences)), key=lambda i: sequences[i][: lengths[i]])
-    head = min(map(min, alike))  # what all begin with
-    limit = max(lengths)
-    options: list[_Rows] = []
-    while limit <= most and (not options or options[-1].number > 1):
-        options.append(_first_fit(order, lengths, alike, head, limit, multiple))
-        limit = -(-limit * 3 // 2)
-    return options
-
-
-def _first_fit(
-    order: list[int], lengths: list[int], alike: list[list[int]], head: int, limit: int, multiple: int
-) -> _Rows:
-    """Puts sequences that begin alike, as many as fit, into the first row that has so many tokens left."""
-    units: list[list[int]] = []
-    sizes: list[int] = []  # without the head
-    for place, each in enumerate(order):
-        begun = alike[order[place - 1]][each] if place else head
-        if begun > head and sizes[-1] + lengths[each] - begun <= limit - head:
-            units[-1].append(each)
-            sizes[-1] += lengths[each] - begun
-        else:
-            units.append([each])
-            sizes.append(lengths[each] - head)
-    filled: list[int] = []
-    members: list[list[int]] = []
-    for unit in sorted(range(len(units)), key=lambda unit: -sizes[unit]):
-        row = next((row for row, used in enumerate(filled) if used + sizes[unit] <= limit), len(filled))
-        if row == len(filled):
-            filled.append(head)
-            members.append([])
-        filled[row] += sizes[unit]
-        members[row] += units[unit]
-    size = -(-max(filled) // multiple) * multiple
-    placed = [(row, each) for row, inside in enumerate(members) for each in inside]
-    return _Rows(len(filled), size, *map(list, zip(*placed, strict=True)))
 
 
 @contextmanager
@@ -261,6 +193,12 @@ def _told_apart(ids: Tensor, vectors: Tensor, positions: Tensor | None) -> Tenso
     return numbers.view_as(ids)
 
 
+def body_of(model: Any) -> PreTrainedModel:
+    """Returns a model, which may have an adapter, without its head."""
+    body: PreTrainedModel = (model.get_base_model() if hasattr(model, "get_base_model") else model).base_model
+    return body
+
+
 def tokens_read_alike(model: Any, body: PreTrainedModel, read: Callable[[Tensor, Tensor], object]) -> float:
     """Finds how long rows may be in which a model reads pairs as it reads each sequence alone; 0 if it never does.
 
@@ -269,7 +207,7 @@ def tokens_read_alike(model: Any, body: PreTrainedModel, read: Callable[[Tensor,
     """
     if not length_free(body):
         return 0
-    window = longest_window(body)
+    window = window_of(body)
     try:
         first, second, other = tried_rows(body, min(window, MOST_TOKENS))
         pairs = (first, other, second, other._replace(prefix_ids=second.prefix_ids))

@@ -29,16 +29,19 @@ if TYPE_CHECKING:  # vLLM and TRL must not load before `require_vllm` has looked
     from trl.generation.vllm_generation import VLLMGeneration
 
 
+TRIED = Version("0.32.0")  # on CPUs, beyond the window of TRL 1.16, whose calls are as before
+
+
 def require_vllm() -> None:
-    """Raises `ImportError` unless vLLM is one that TRL supports; call it before a trainer of TRL is imported."""
+    """Raises `ImportError` unless vLLM is one that was tried with TRL; call it before a trainer of TRL is imported."""
     if sentence := missing("vllm", "`use_vllm: true`"):
         raise ImportError(sentence)
     distribution = packages_distributions().get("vllm", ["vllm"])[0]
     installed, supported = version(distribution), supported_vllm()
     if not supported.contains(Version(installed).base_version, prereleases=True):
         raise ImportError(
-            f"`use_vllm: true` needs vLLM {supported} (TRL {version('trl')} works with no other), but {distribution} "
-            f"{installed} is installed. {remedy('vllm')}"
+            f"`use_vllm: true` needs vLLM {supported} (no other was tried with TRL {version('trl')}), but "
+            f"{distribution} {installed} is installed. {remedy('vllm')}"
         )
     if broken := _broken_media_packages():
         raise ImportError(
@@ -48,9 +51,11 @@ def require_vllm() -> None:
 
 
 def supported_vllm() -> SpecifierSet:
-    """Reads the window of vLLM versions from the installed TRL's own requirements; an evaluation does without TRL."""
+    """Reads the installed TRL's own window, up to what was tried beyond; an evaluation does without TRL."""
     requirements = [Requirement(line) for line in requires("trl") or []] if is_installed("trl") else []
-    return next((each.specifier for each in requirements if each.name == "vllm"), SpecifierSet())
+    bounds = next((each.specifier for each in requirements if each.name == "vllm"), SpecifierSet())
+    highest = [Version(each.version) for each in bounds if each.operator == "<="]
+    return SpecifierSet(str(bounds).replace(f"<={min(highest)}", f"<={max(*highest, TRIED)}")) if highest else bounds
 
 
 def _broken_media_packages() -> list[str]:

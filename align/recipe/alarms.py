@@ -34,6 +34,7 @@ class Alarm(NamedTuple):
     chosen: str = "docs/evidence/alarms.md#how-far-alarms-can-be-trusted"  # where the curve of the limit is
     in_auto: bool = False  # whether `stop_on: auto` stands for it
     moves: int = 0  # 1 if it speaks of a rise of its metric while the total reward rises, and -1 of a fall
+    lasts: int = 0  # over how many logs in a row it speaks, where each is the near end of an interval; else their mean
     feature: str = ""  # `module:function` of a text, whose rank correlation with rewards is logged; else others log it
 
     @property
@@ -80,6 +81,12 @@ _PARTED = (
     "What the rewards pay for parts from what is wanted. Read completions from before and after it began, keep an "
     "earlier checkpoint, and "
 )
+_STOPPED = (
+    "End here: `load_best_model_at_end: true` with `metric_for_best_model: probe/greedy` keeps the best checkpoint. "
+    "With 500 labelled rows, train on them."
+)
+_WITHOUT_LABELS = "docs/evidence/without-labels-rehearsals.md#alarms"
+_PROBED = Drawn("What the probe tells at least", "Near ends of 95 % intervals, 0 where nothing is told.")
 _ALL = (
     Alarm("length", "audit/{}/length", 0.4, f"{{}} goes up with the number of tokens {_WITHIN}",
           "If length is not what the rewards are about, compare short and long completions of one prompt below, and "
@@ -131,6 +138,21 @@ _ALL = (
           Drawn("Log-probs of sampler and trainer, difference in nats",
                 "Mean over tokens of the gap between vLLM's numbers and the trainer's, which should be near 0."),
           "mean gap", " nats per token", "docs/evidence/vllm.md"),
+    Alarm("letters", "probe/least_letter_excess", 0.25,
+          "On shuffled options one letter is given more often than it can be right (0 is even, 1 all answers), at "
+          "least", "The policy likes a letter, and whatever compares its answers in one order pays for that. "
+          "Set `dataset.shuffle_options: within_group`, or reward `answer_agreement`.", _PROBED, "letters",
+          chosen=_WITHOUT_LABELS, lasts=2),
+    Alarm("probe_falls", "probe/least_fall", 0.0,
+          "Fewer greedy answers to the probe are right than at the start, by at least", _STOPPED, _PROBED, "fall",
+          chosen=_WITHOUT_LABELS, lasts=2),
+    Alarm("agreement_alone", "probe/least_agreement_alone", 0.9,
+          "Answers agree and no more of them are right than at the start; agreement is at least", "What the reward "
+          "asks is reached, and nothing is learnt by it. " + _STOPPED, _PROBED, "agreement without a gain",
+          chosen=_WITHOUT_LABELS, lasts=2),
+    Alarm("probe_parts", "probe/least_parting", 0.0,
+          "Sampled answers to the probe are right more often and greedy ones less, apart by at least",
+          "Answers become surer and not better. " + _STOPPED, _PROBED, "parting", chosen=_WITHOUT_LABELS, lasts=2),
 )  # fmt: skip
 ALARMS = {alarm.name: alarm for alarm in _ALL}
 

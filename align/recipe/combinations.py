@@ -59,6 +59,10 @@ UNREAD = {
     "length_column_name": "Lengths are counted when training begins.",
     "resume_from_checkpoint": "A run is continued by an option of the command: `align train RECIPE --resume auto`, or "
     "`--resume PATH`.",
+    **dict.fromkeys(
+        ("hub_strategy", "hub_always_push"),
+        "A push is made once, when the run has ended, and `hf upload` pushes a checkpoint.",
+    ),
     **dict.fromkeys(OF_METRICS, "An evaluation within a run keeps no predictions; `align eval` does."),
 }
 BY_LENGTH = ("group_by_length", "batch_rebalance")
@@ -69,6 +73,7 @@ def check_written(method: str, settings: Any) -> None:
     written = {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
     written = {name: value for name, value in written.items() if value is not None}
     done = {"do_train": (True,), "do_eval": (settings.eval_strategy != "no",), "prediction_loss_only": (True, False)}
+    done |= {"hub_strategy": ("end",)}
     for name, said in UNREAD.items():
         if name in written and written[name] not in done.get(name, (type(settings).model_fields[name].default,)):
             value = str(written[name]).lower() if isinstance(written[name], bool) else shown(written[name])

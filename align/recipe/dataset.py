@@ -108,6 +108,7 @@ PLACEHOLDERS = ("{question}", "{options}")
 JOINT = " + "  # between the paths of a mixture
 OF_THE_MIXTURE = (
     "path", "mix", "stopping_strategy", "mix_seed", "eval_path", "eval_split", "max_eval_rows", "eval_perturb",
+    "probe_path",
 )  # fmt: skip
 MEDIA = ("image", "images", "video")
 OF_PAIRS = ("prompt", "chosen", "rejected", "id", "tools", "chat_template_kwargs")
@@ -196,10 +197,18 @@ class DatasetConfig(BaseModel):
     @property
     def held_out(self) -> Self | None:
         """The rows for evaluation, as a block of their own."""
-        if self.eval_path is None:
+        return self._beside(self.eval_path, self.eval_split, self.max_eval_rows)
+
+    @property
+    def probe(self) -> Self | None:
+        """The labelled rows that a run is measured on, as a block of their own."""
+        return self._beside(getattr(self, "probe_path", None))
+
+    def _beside(self, path: str | None, split: str | None = None, max_rows: int | None = None) -> Self | None:
+        if path is None:
             return None
-        place = {"path": self.eval_path, "split": self.eval_split, "max_rows": self.max_eval_rows, "mix": None}
-        return self.model_copy(update=place)
+        place = {"path": path, "split": split, "max_rows": max_rows, "mix": None}
+        return self.model_copy(update=place | ({"labels": "given"} if hasattr(self, "labels") else {}))
 
     def of_set(self, entry: MixedSet) -> dict[str, Any]:
         """Returns the keys of one set of a mixture: its own, and those beside `mix`."""
@@ -322,12 +331,28 @@ class MediaSettings(BaseModel):
 class ShuffledOptions(BaseModel):
     """Whether options stand where the rows have them."""
 
-    shuffle_options: Literal[False, True, "every_visit"] = Field(
+    shuffle_options: Literal[False, True, "every_visit", "within_group"] = Field(
         default=False,
         description="Whether each training question shows its options in a random order, drawn once; with "
-        "`every_visit` it is drawn anew each time the question is asked.",
+        "`every_visit` it is drawn anew each time the question is asked, with `within_group` for each completion.",
     )
     seed: int = Field(default=0, description="Seed of the order of the options.")
+
+
+class Labels(BaseModel):
+    """Whether the right answers of training rows are known, and of which others they are."""
+
+    labels: Literal["given", "none"] = Field(
+        default="given",
+        description="With `none`, training rows have no right answer: a column `answer` is not read, and rewards "
+        "compare answers with each other.",
+    )
+    probe_path: str | None = Field(
+        default=None,
+        min_length=1,
+        description="50 to 200 rows with right answers, never trained on, that are asked at the start, at each "
+        "evaluation and at the end of a run, greedily and sampled, with options in an order drawn once.",
+    )
 
 
 OF_QUESTIONS = (
@@ -337,7 +362,7 @@ OF_QUESTIONS = (
 )
 
 
-class PromptDatasetConfig(RowDatasetConfig, MediaSettings, MadePrompts, ShuffledOptions):
+class PromptDatasetConfig(RowDatasetConfig, MediaSettings, MadePrompts, ShuffledOptions, Labels):
     """The `dataset` block of methods that read prompts, or make them of other columns."""
 
     schemas = OF_QUESTIONS  # whose columns a `prompt_template` shows
@@ -354,10 +379,10 @@ class PromptDatasetConfig(RowDatasetConfig, MediaSettings, MadePrompts, Shuffled
                 "`shuffle_options` needs a `prompt_template` with {question} and {options}, and rows with these "
                 "columns, or `adapter: in_prompt`, which takes options out of a `prompt`"
             )
-        if self.shuffle_options == "every_visit" and self.rows_together > 1:
+        if self.shuffle_options in ("every_visit", "within_group") and self.rows_together > 1:
             raise ValueError(
-                "`shuffle_options: every_visit` draws an order for each row, and versions of one are compared with "
-                "each other. Set `shuffle_options: true`"
+                f"`shuffle_options: {self.shuffle_options}` draws an order for each row, and versions of one are "
+                "compared with each other. Set `shuffle_options: true`"
             )
         return self
 
@@ -388,7 +413,7 @@ def check_system_prompt(system_prompt: str | None, conversational: bool) -> None
         )
 
 
-class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings, ShuffledOptions):
+class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings, ShuffledOptions, Labels):
     """The `dataset` block of methods that ask multiple-choice questions."""
 
     rows_are = "questions"

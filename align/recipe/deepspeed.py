@@ -48,7 +48,12 @@ def check_deepspeed_json(path: Path) -> Launch:
         if key not in known:
             raise RecipeError(f"{path}: unknown key `{key}`.{suggestion(key, sorted(known))}")
         if key in models:
-            _check_section(path, key, value, models[key])
+            if not isinstance(value, dict):
+                raise RecipeError(f"{path}: `{key}` must be a block, got {value!r}.")
+            try:
+                models[key](**_without_auto(value))
+            except ValidationError as error:
+                raise RecipeError(f"{path}: {first_problem(models[key], error, key)}") from error
         elif key in NUMBERS and value != "auto" and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise RecipeError(f'{path}: `{key}` must be a number or "auto", got {value!r}. Write it without quotes.')
     if "zero_optimization" not in content:
@@ -82,15 +87,6 @@ def _deepspeed_keys() -> tuple[set[str], dict[str, type[BaseModel]]]:
     words = {value for name, value in vars(constants).items() if name.isupper() and isinstance(value, str)}
     models = {"zero_optimization": DeepSpeedZeroConfig, "bf16": DeepSpeedBF16Config, "fp16": DeepSpeedFP16Config}
     return words | set(SECTIONS), models
-
-
-def _check_section(path: Path, key: str, value: Any, model: type[BaseModel]) -> None:
-    if not isinstance(value, dict):
-        raise RecipeError(f"{path}: `{key}` must be a block, got {value!r}.")
-    try:
-        model(**_without_auto(value))
-    except ValidationError as error:
-        raise RecipeError(f"{path}: {first_problem(model, error, key)}") from error
 
 
 def _without_auto(block: dict[str, Any]) -> dict[str, Any]:

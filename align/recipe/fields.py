@@ -41,14 +41,20 @@ class _TypeNames(dict[str, Any]):
 
 
 @cache
-def source_tree(source: Source) -> ast.Module:
-    """Parses a file of an installed package, without importing it; raises `ModuleNotFoundError` if that is missing."""
+def source_text(source: Source) -> str:
+    """Reads a file of an installed package, without importing it; raises `ModuleNotFoundError` if that is missing."""
     package, file = source
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError(absent("train", "Reading a recipe"), name=package)
     path = Path(next(iter(spec.submodule_search_locations))) / file
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return path.read_text(encoding="utf-8")
+
+
+@cache
+def source_tree(source: Source) -> ast.Module:
+    """Parses a file of an installed package."""
+    return ast.parse(source_text(source))
 
 
 def as_type(annotation: ast.expr | None) -> Any:
@@ -268,45 +274,3 @@ def _default(value: ast.expr | None) -> tuple[Any, bool]:
         return (ast.literal_eval(value) if value is not None else None), False
     except ValueError:
         return None, True
-
-
-_PLAIN = (ast.Attribute, ast.BoolOp, ast.Compare, ast.Constant, ast.Load, ast.Name, ast.UnaryOp,
-          ast.boolop, ast.cmpop, ast.unaryop)  # fmt: skip
-
-
-def deprecations(source: Source, settings: Any) -> dict[str, str]:
-    """Returns what a file of TRL's warns of as deprecated under these settings: its own sentence, by key.
-
-    Read are warnings behind a condition of settings alone, `if self.key == "value":` or `if args.key:`.
-    """
-    found = {}
-    for test, said in _deprecations(source):
-        named = [each.attr for each in ast.walk(test) if isinstance(each, ast.Attribute)]
-        if named and all(hasattr(settings, name) for name in named) and _holds(test, settings):
-            found[named[0]] = said
-    return found
-
-
-@cache
-def _deprecations(source: Source) -> list[tuple[ast.expr, str]]:
-    """Lists what a file warns of as deprecated, behind its condition: a walk through all of a trainer takes 0.1 s."""
-    found = []
-    for node in ast.walk(source_tree(source)):
-        call = getattr(node.body[0], "value", None) if isinstance(node, ast.If) else None  # first thing in a branch
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "warnings.warn":
-            text = getattr(call.args[0], "value", "")
-            found += [(node.test, text)] if isinstance(text, str) and "deprecated" in text else []  # type: ignore[attr-defined]
-    return found
-
-
-def _holds(test: ast.expr, settings: Any) -> bool:
-    """Evaluates a condition, if it asks for nothing but settings."""
-    parts = list(ast.walk(test))
-    if not all(isinstance(each, _PLAIN) for each in parts):
-        return False
-    if {each.id for each in parts if isinstance(each, ast.Name)} - {"self", "args"}:
-        return False
-    try:
-        return bool(eval(compile(ast.Expression(test), "<TRL>", "eval"), {"self": settings, "args": settings}))
-    except TypeError:  # a comparison of what is not set
-        return False

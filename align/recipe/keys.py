@@ -161,7 +161,10 @@ def _recipe(method: str) -> Schema:
         data |= by_path
         return schema
     schema["required"].remove("dataset")  # an environment of others brings rows
-    brought = {"required": ["environment"], "properties": {"environment": {"type": "string"}}}
+    brought = {
+        "required": ["environment"],
+        "properties": {"environment": {"type": "string", "pattern": "^verifiers:"}},
+    }
     return schema | {"if": brought, "else": {"required": ["dataset"], "properties": {"dataset": by_path}}}
 
 

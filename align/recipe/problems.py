@@ -56,24 +56,14 @@ def first_problem(prefix: str, error: ValidationError, written: Sequence[str] = 
 
 
 def _item(value: Any) -> str:
-    """Writes a value as YAML reads it in a list.
-
-    Example:
-        >>> _item("q_proj"), _item("{x"), _item(3)
-        ('q_proj', '"{x"', '3')
-    """
+    """Writes a value as YAML reads it in a list."""
     if isinstance(value, str) and len(value) <= SHOWN:
         return value if PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=not value.isprintable())
     return "VALUE" if isinstance(value, str) else shown(value)
 
 
 def _as_yaml(rule: str) -> str:
-    """Writes the values among which one can choose as a recipe does.
-
-    Example:
-        >>> _as_yaml("Input should be False, True or 'True story'")
-        "Input should be false, true or 'True story'"
-    """
+    """Writes the values among which one can choose as a recipe does."""
     parts = re.split(r"('[^']*')", rule)  # a text stands in quotes, and stays
     parts[::2] = [re.sub(r"\b(False|True|None)\b", lambda word: _YAML[word[1]], part) for part in parts[::2]]
     return "".join(parts)

@@ -1,6 +1,7 @@
 """Recipes: flat YAML in TRL's words, parsed strictly before anything heavy is loaded."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +11,16 @@ from pydantic import BaseModel, ValidationError
 
 from align.errors import RecipeError
 from align.methods import METHODS, Method
+from align.recipe.alarms import alarm_of
 from align.recipe.combinations import check_blocks, check_together, check_written
-from align.recipe.dataset import DatasetConfig, MixedSet
+from align.recipe.dataset import DatasetConfig, MixedSet, RowDatasetConfig
 from align.recipe.fields import OUR_FOLDER, settings_class
 from align.recipe.model import ModelSettings, check_quantization
 from align.recipe.problems import first_problem, shown
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
 from align.recipe.rules import rules_of, suggestion
 from align.recipe.unknown_keys import check_keys
-from align.recipe.yaml_loader import load_yaml, merge, parse_overrides, parse_word, resolve_paths
+from align.recipe.yaml_loader import load_yaml, merge, parse_overrides, parse_word, read_yaml_option, resolve_paths
 from align.secrets import remember_secrets
 from rewards.catalog import REWARDS
 from rewards.extras import missing
@@ -26,6 +28,7 @@ from rewards.extras import missing
 MODEL_BLOCK = "model_init_kwargs"
 OF_LOADING = ("revision", "code_revision", "subfolder", "variant", "cache_dir", "gguf_file", "token")
 OF_SOME = ("columns", "adapter", "media_dir")  # keys of a set that not every method's data has
+OWN_CLASS = re.compile(r"(.+\.py|\w+(\.\w+)+):\w+")  # in a file, or in a module of a package
 Block = TypeVar("Block", bound=BaseModel)
 
 
@@ -106,6 +109,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path, *, trains: bool = True)
     kind = dataset_class(method, content)
     if trains:
         check_keys(method, content, path, kind)
+    content = _with_own_environment(content)
     model_keys = {key: content[key] for key in ModelSettings.model_fields if key in content}
     others = {key: value for key, value in content.items() if key not in model_keys}
     settings = _settings(method, others, path) if trains else _own_settings(method, others, path)
@@ -131,10 +135,19 @@ def parse_recipe(content: Mapping[str, Any], path: Path, *, trains: bool = True)
     return recipe
 
 
+def _with_own_environment(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Moves a class that `environment` names, as `--environment` does, to TRL's `environment_factory`."""
+    if content.get("environment_factory") or not OWN_CLASS.fullmatch(str(content.get("environment"))):
+        return content
+    kept = {key: value for key, value in content.items() if key != "environment"}
+    return kept | {"environment_factory": content["environment"]}
+
+
 def _with_rows_of_environment(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Names the rows that an environment of others brings, where the recipe names none."""
     named, block = content.get("environment"), content.get("dataset", {})
-    if not isinstance(named, str) or not isinstance(block, Mapping) or {"path", "mix"} & set(block):
+    is_hosted = isinstance(named, str) and not OWN_CLASS.fullmatch(named)
+    if not is_hosted or not isinstance(block, Mapping) or {"path", "mix"} & set(block):
         return content
     rows = {"path": named}
     if content.get("eval_strategy", "no") not in ("no", False) and "eval_path" not in block:
@@ -153,6 +166,12 @@ def read_block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Bl
         return model.model_validate(values)
     except ValidationError as error:
         raise RecipeError(first_problem(prefix.rstrip("."), error, list(values))) from error
+
+
+def read_columns(text: str) -> dict[str, Any]:
+    """Reads `--columns`, as `dataset.columns` of a recipe is read."""
+    content = read_yaml_option("--columns", text, "{prompt: question}")
+    return dict(read_block(RowDatasetConfig, "", {"path": "-", "columns": content}).columns)
 
 
 def as_mapping(name: str, value: Any) -> Mapping[str, Any]:
@@ -194,7 +213,10 @@ def _read_entries(written: Any) -> list[MixedSet]:
             f"`dataset.mix` must list data sets, such as [{{path: ./a.jsonl, weight: 0.7}}, {{path: ./b.jsonl, "
             f"weight: 0.3}}]; got {shown(written)}."
         )
-    entries = [_read_entry(f"dataset.mix.{number}", value) for number, value in enumerate(written)]
+    names = [f"dataset.mix.{number}" for number in range(len(written))]
+    entries = [
+        read_block(MixedSet, f"{name}.", as_mapping(name, value)) for name, value in zip(names, written, strict=True)
+    ]
     without = [number for number, entry in enumerate(entries) if entry.weight is None]
     if without and len(without) < len(entries):
         raise RecipeError(
@@ -202,15 +224,6 @@ def _read_entries(written: Any) -> list[MixedSet]:
             "without weights each row of each set is there once."
         )
     return entries
-
-
-def _read_entry(name: str, value: Any) -> MixedSet:
-    block: Mapping[str, Any] = as_mapping(name, value)
-    if "fraction" in block:  # what TRL's scripts call it, which reach it by leaving rows out only
-        raise RecipeError(f"`{name}.fraction` is `weight` here. Rename it; weights need not sum to 1.")
-    if "name" in block:
-        raise RecipeError(f"`{name}.name`: the subset of a hub data set goes into `path`, as in `owner/name:subset`.")
-    return read_block(MixedSet, f"{name}.", block)
 
 
 def _settings(method: str, content: Mapping[str, Any], path: Path) -> Any:
@@ -298,9 +311,12 @@ def _check_together(recipe: Recipe) -> None:
     check_quantization(recipe.model, settings)
     try:
         check_reward_settings(recipe.rewards, recipe.reward_funcs)
+        blind = [name for name in recipe.rewards.stop_on if alarm_of(name)[0].key.startswith("probe/")]
+        if blind and recipe.dataset.probe is None:
+            raise ValueError(f"`stop_on: [{blind[0]}]` looks at `dataset.probe_path`. Set it, or drop {blind[0]}.")
         check_blocks(recipe.method, settings)
         check_written(recipe.method, settings)
-        check_together(settings, recipe.model, evaluates=recipe.dataset.eval_path is not None)
+        check_together(settings, recipe.model, evaluates=bool(recipe.dataset.held_out or recipe.dataset.probe))
         if check is not None:
             check(settings)
     except ValueError as error:

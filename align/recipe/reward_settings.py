@@ -88,7 +88,7 @@ class RewardSettings(BaseModel):
     alarms: dict[str, Limit | None] = Field(
         default_factory=dict,
         description="Alarm, or reward/alarm, to the value above which it speaks; null turns one off. By default: "
-        f"{', '.join(f'{each.name} {each.limit or None}' for each in ALARMS.values())}.",
+        f"{', '.join(f'{each.name} {each.limit}' for each in ALARMS.values())}.",
     )
     stop_on: list[str] = Field(
         default_factory=list,

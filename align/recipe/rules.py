@@ -182,7 +182,7 @@ PARENT_CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 READ_WITH: dict[tuple[str, ...], tuple[str, ...]] = {  # by what they need, of all methods
-    ("push_to_hub: true",): ("hub_model_id", "hub_strategy", "hub_always_push", "hub_revision"),
+    ("push_to_hub: true",): ("hub_model_id", "hub_revision"),
     ("use_vllm: true",): (
         "vllm_mode", "vllm_gpu_memory_utilization", "vllm_max_model_length", "vllm_tensor_parallel_size",
         "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_enable_sleep_mode", "vllm_model_impl",

@@ -9,8 +9,8 @@ from align.secrets import mask
 class SavedWithoutSecrets:
     """Masks secrets in what is written of it.
 
-    It is pickled into `training_args.bin`, which lies beside every checkpoint and goes to the hub, and made into a
-    dictionary or JSON for wandb, trackio, tensorboard and their like; transformers hides `..._token` at the top only.
+    It is pickled into `training_args.bin`, which lies beside every checkpoint, and made into a dictionary or JSON for
+    wandb, trackio, tensorboard and their like; transformers hides `..._token` at the top only.
     """
 
     def __getstate__(self) -> dict[str, Any]:
@@ -18,7 +18,7 @@ class SavedWithoutSecrets:
         return dict(mask(self.__dict__))
 
     def __copy__(self) -> Any:
-        """Copies within the process, where nothing is masked: a copy is trained with, and pushes to the hub."""
+        """Copies within the process, where nothing is masked: a copy is trained with."""
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
         return made

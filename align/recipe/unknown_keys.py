@@ -13,13 +13,15 @@ from align.recipe.keys import REWARD_KEYS, top_names
 from align.recipe.reward_settings import short_name
 from align.recipe.rules import suggestion
 
-SAID_OTHERWISE = ("fraction", "name")  # of a set: refused by sentences of their own
-
 
 def unknown_keys(model: type[BaseModel], prefix: str, values: Mapping[str, Any]) -> list[str]:
     """Words each key that a block may not hold."""
     known = list(model.model_fields)
-    said = {"columns": " Here each column has a key of its own, such as `text`."}  # as with outcomes
+    said = {
+        "columns": " Here each column has a key of its own, such as `text`.",  # as with outcomes
+        "fraction": " It is `weight` here, and weights need not sum to 1.",  # which TRL's scripts reach otherwise
+        "name": " The subset of a hub data set goes into `path`, as in `owner/name:subset`.",
+    }
     return [
         f"Unknown key `{prefix}{key}`.{said.get(key) or said_elsewhere(str(key), ()) or suggestion(str(key), known)}"
         for key in values
@@ -69,8 +71,7 @@ def _in_dataset(block: Any, kind: type[DatasetConfig]) -> Iterator[str]:
     sets = block.get("mix")
     for number, entry in enumerate(sets if isinstance(sets, list) else ()):
         if isinstance(entry, Mapping):
-            named = {key: value for key, value in entry.items() if key not in SAID_OTHERWISE}
-            yield from unknown_keys(MixedSet, f"dataset.mix.{number}.", named)
+            yield from unknown_keys(MixedSet, f"dataset.mix.{number}.", entry)
             adapter = entry.get("adapter") or block.get("adapter")
             yield from _in_columns({**entry, "adapter": adapter}, f"dataset.mix.{number}.", kind)
 
@@ -138,7 +139,8 @@ _SENTENCES = {
 # Keys that were taken out since no lab spoke for them: how they begin, why, and what to do instead.
 _LEFT = {
     "lfu_": "SFT of half as many steps drifts as little. Remove it, and lower `max_steps`.",
-    "consistency_": "Training on perturbed prompts does about as well. Remove it, and put such rows into the data.",
+    "consistency_": "Training on perturbed prompts does about as well. Remove it; with `method: grpo` write "
+    "`dataset: {perturb: [distractor]}`, and for others have `rewards.perturbed_rows` make such rows.",
     **dict.fromkeys(("odin_coef", "num_heads", "vib_coef"), "No gain lasted on both cues. Remove it."),
     **dict.fromkeys(("disagreement_coef", "unlabelled_path"), "Two heads had no gain that lasted. Remove it."),
     "destroyed_ties": "No gain lasted on both cues. Remove it; ties are made by `align augment`.",

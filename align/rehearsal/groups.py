@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from align.evaluation.statistics.item_means import clustered_share
-from align.evaluation.statistics.metrics import Estimate, Values, share
+from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known, share
 
 Flags = NDArray[np.bool_]
 NOTHING = 1e-8  # a spread below which TRL takes a group to have none
@@ -31,9 +31,7 @@ def contributions(values: Values, weights: Values, scale: str, aggregation: str 
 
 
 def _mean(values: Values, axes: tuple[int, ...]) -> Values:
-    counts = (~np.isnan(values)).sum(axis=axes, keepdims=True)
-    means: Values = np.where(counts > 0, np.nansum(values, axis=axes, keepdims=True) / np.maximum(counts, 1), np.nan)
-    return means
+    return np.expand_dims(mean_of_known(values, axes), axes)
 
 
 def _std(values: Values, axes: tuple[int, ...]) -> Values:

@@ -56,7 +56,7 @@ def by_number(*checks: Check) -> dict[str, Check]:
     return {each.number: each for each in checks}
 
 
-_CAUSES = {"prompt", "reward", "alike", "answer key"}  # checks whose errors explain others
+_CAUSES = {"prompt", "reward", "alike", "empty", "answer key"}  # checks whose errors explain others
 _FOLLOWS = {"spread", "answers", "answer key", "unpaid", "overpaid", "pays for"}
 
 

@@ -1,7 +1,7 @@
 """What rewarded completions say of a run to come: numbers with intervals, and findings with remedies."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from align.rehearsal import groups
 from align.rehearsal.cues import LEAST, Cue, goes_with, see
 from align.rehearsal.groups import ALIKE, ALL_CUT, ALL_RIGHT, ALL_WRONG, Flags
 from align.rehearsal.record import Check, Rehearsed, Table, by_number
+from rewards.attacks import Told
 from rewards.running.scores import Composition
 
 STRONG = 0.6  # rank correlation of a task's own reward with a feature that is more than what a part of an answer shows
-_BINS = 5
+_BINS, _UNTOLD = 5, Told()
 _CUES = 6  # shown of a reward
 
 
@@ -41,9 +42,7 @@ class Rollouts:
     filter_line: str = ""  # which keeps prompts that teach; empty where there is none
     of_environment: frozenset[str] = frozenset()  # names that no gate can have
     temperature: float = 1.0
-    tells: bool = False  # whether the task's reward was seen to pay right answers more than other rows'
-    reads: bool = False  # whether it reads anything of the rows
-    bare: bool = False  # whether it reads an answer in any form, also alone
+    of_task: Told = _UNTOLD  # what exchanges tell of the task's reward
     forms: frozenset[str] = frozenset()  # names of rewards that read nothing of the rows
     shown: tuple[frozenset[str], ...] = ()  # N * S sets of words of prompts, without those of right answers
     exchanged: Values | None = None  # `(N, S, F)` values where rows had other rows' columns; nan of what was not asked
@@ -51,8 +50,12 @@ class Rollouts:
     @property
     def cut(self) -> Flags:
         """Which completions have no end."""
-        flags: Flags = self.lengths >= self.limit
-        return flags
+        return np.asarray(self.lengths >= self.limit)
+
+    @property
+    def empty(self) -> Flags:
+        """Which completions say nothing."""
+        return np.array([not each.strip() for each in self.texts]).reshape(self.lengths.shape)
 
     @property
     def counted(self) -> Values:
@@ -80,26 +83,25 @@ class Rollouts:
         whole = (own**2).sum(axis=1)
         return clustered_share(np.clip((own * other).sum(axis=1), 0.0, whole), whole)
 
-    def gated(self) -> "Rollouts":
-        """Returns them with every other reward behind the task's."""
-        gates = {place: self.task for place in range(len(self.names)) if place != self.task}
-        return replace(self, composition=replace(self.composition, gates={**self.composition.gates, **gates}))
-
 
 CHECKS = by_number(
     Check("length", "cut_off", "completions cut off at `max_completion_length`",
           "{share:.0%} of the completions are cut off at `max_completion_length: {limit}`, and {fate}.",
           "{remedy}", above=0.1, error=0.8),
     Check("length", "needed_length", "tokens with which 95 % have ended", unit="completions", is_share=False),
+    Check("empty", "empty", "completions without a word",
+          "{share:.0%} of the completions are empty: the model ends at once.",
+          "See how prompts end (a line feed, a chat template), and whether the model was taught to answer them.",
+          above=0.3, error=0.5, look=lambda rollouts: share(rollouts.empty.mean(axis=1))),
     Check("answers", "no_answer", "completions without a readable answer",
           "No answer can be read from {share:.0%} of the completions, of which {ended:.0%} did end.",
           "Say in the prompt how an answer is to be written, or teach it first with `method: sft`.",
           above=0.3, error=0.95),
-    Check("spread", "teaching", "completions of a batch that teach",
-          "Of a batch {share:.0%} teaches: completions with an advantage are left out of the loss.",
+    Check("spread", "teaching", "non-zero-advantage completions",
+          "{share:.0%} of a batch is trained on: completions with a non-zero advantage are left out of the loss.",
           "Raise `max_completion_length`, or set `mask_truncated_completions: false`.", error=0.0),
-    Check("spread", "no_spread", "groups whose rewards are all the same",
-          "{flat} of {n} groups have no spread and teach nothing, {count} of them {worst}.", "{remedy}",
+    Check("spread", "no_spread", "zero-advantage groups",
+          "{flat} of {n} groups have zero advantage and no gradient, {count} of them {worst}.", "{remedy}",
           above=0.4),
     Check("spread", "no_spread/{why}", "- {why}"),
     Check("spread", "pass_rate", "completions that are right"),
@@ -113,11 +115,9 @@ CHECKS = by_number(
     Check("weights", "of_others", "of the advantages' variance from other rewards than `{task}`",
           "{share:.0%} of the advantages' variance comes from other rewards than `{task}`.", "{remedy}",
           above=0.5),  # more than the task's own
-    Check("phantom", "phantom", "of it in groups where no completion is right",
+    Check("phantom", "phantom", "of the advantages' variance where no completion is right",
           "{share:.0%} of what this run would learn comes from groups in which no completion is right: other "
           "rewards than `{task}` order wrong answers.", "{remedy}", above=0.1, error=0.8),
-    Check("phantom", "teaching_gated", "completions that would teach with all behind `{task}`"),
-    Check("weights", "of_others_gated", "variance from other rewards with all behind `{task}`"),
     Check("pays for", "goes_with", "", "`{reward}` goes with {cue}, among completions that are equally right.",
           "{remedy}", above=LEAST),
 )  # fmt: skip
@@ -148,11 +148,9 @@ def _ends(rollouts: Rollouts, found: Rehearsed) -> None:
 
 
 def _answers(rollouts: Rollouts, found: Rehearsed) -> None:
-    if rollouts.wants_answers:
+    if rollouts.wants_answers and not rollouts.of_task.bare:  # whose reward reads an answer wherever it stands
         silent = np.array([each is None for each in rollouts.stated]).reshape(rollouts.lengths.shape)
         silent &= rollouts.right != 1  # what a reward takes for right, it has read
-        if rollouts.bare:
-            return  # its reward reads an answer wherever it stands
         ended = float((silent & ~rollouts.cut).sum() / max(1, silent.sum()))
         found.take(CHECKS["no_answer"], share(silent.mean(axis=1)), ended=ended)
 
@@ -197,7 +195,7 @@ def _pass_rates(rates: Values, line: str) -> Table:
     names = ["0", *(f"to {100 * (place + 1) // _BINS} %" for place in range(_BINS)), "all"]
     rows = [(name, str(counts[place]), "█" * counts[place]) for place, name in enumerate(names)]
     note = "Prompts by the share of their completions that are right."
-    note += f" This keeps the prompts that teach: `{line}`" if line else ""
+    note += f" This keeps prompts with a non-zero advantage: `{line}`" if line else ""
     return Table("Pass rates", note, ("right", "prompts", ""), rows)
 
 
@@ -207,7 +205,7 @@ def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
             remedy = "See what it reads beside the answer (`align rewards attack`)."
             found.take(CHECKS["unmoved"], rollouts.unmoved, remedy=remedy)
         return
-    parts, name, dropped = rollouts.parts, rollouts.names[rollouts.task], rollouts.cut & rollouts.drops_cut
+    parts, name = rollouts.parts, rollouts.names[rollouts.task]
     others, ghosts = groups.of_others(parts, rollouts.task), groups.phantom(parts, rollouts.right)
     fix = f"--reward_gates '{{{', '.join(f'{each}: {name}' for each in rollouts.names if each != name)}}}'"
     remedies = ("Put them behind it, and these gradients are gone.",
@@ -221,9 +219,6 @@ def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
     sick = False if is_unmoved or ghosts.low > CHECKS["phantom"].above else None  # of three findings, the plainest one
     found.take(CHECKS["of_others"], others, fix, sick=sick, task=name, remedy=remedies[1])
     found.take(CHECKS["phantom"], ghosts, fix, sick=False if is_unmoved else None, task=name, remedy=remedies[0])
-    gated = rollouts.gated().parts
-    found.take(CHECKS["teaching_gated"], groups.teaching(gated, dropped), task=name)
-    found.take(CHECKS["of_others_gated"], groups.of_others(gated, rollouts.task), task=name)
     shares = (parts * parts.sum(axis=2, keepdims=True)).sum(axis=(0, 1)) / ((parts.sum(axis=2) ** 2).sum() or 1.0)
     means = mean_of_known(rollouts.values.reshape(-1, len(shares)), axis=0)
     columns = (rollouts.names, rollouts.weights, means, shares)

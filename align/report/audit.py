@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from align.auditing.attributes import COMMON, COUNTER, AttributeFinding
 from align.auditing.cues import Cue, Cues
 from align.auditing.record import AuditRecord
-from align.auditing.row_findings import SHOWN, RowFinding
+from align.auditing.row_findings import RowFinding
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.view import Grid
@@ -32,8 +31,6 @@ def build_audit_page(record: AuditRecord, out: Path) -> Path:
         charts=_charts(record.cues),
         cues=[(cue, effect_of(cue), share_of(cue), in_points(cue.within_length)) for cue in found[:_SHOWN]],
         num_hidden=max(0, len(found) - _SHOWN),
-        attributes=pairs_sentence(record.attributes) if record.attributes else "",
-        rare=_rare(record.attributes),
         tested=by_length(record.cues) if record.cues else "",
     )
 
@@ -85,17 +82,6 @@ def _charts(cues: Cues | None) -> list[Chart]:
     return [draw_intervals("What goes with the label", note, intervals, unit, share=is_share)]
 
 
-def _rare(found: AttributeFinding | None) -> Grid | None:
-    if found is None or not found.rare:
-        return None
-    rows = [
-        (each.first, f"{each.n_first:,}", each.second, f"{each.n_second:,}", f"{each.n:,}", f"{each.expected:.1f}",
-         "never together" if each.pmi is None else f"{each.pmi:+.2f}")
-        for each in found.rare
-    ]  # fmt: skip
-    return Grid(("value", "rows", "with", "rows", "together", "by chance", "PMI, bits"), rows)
-
-
 def headline(record: AuditRecord) -> list[str]:
     """Says what to take away, one sentence each."""
     found = [f"{each.count:,} of {each.of:,} {each.text}." for each in record.rows if each.count]
@@ -145,25 +131,4 @@ def by_length(cues: Cues) -> str:
             f" {cues.num_by_length:,} more pass alone, and not where texts of similar length are compared: they go "
             "with length."
         )
-    return text
-
-
-def pairs_sentence(found: AttributeFinding) -> str:
-    """Says which values are rarely seen together, and what the groups are."""
-    columns = " and ".join(f"`{name}`" for name in found.columns)
-    text = f"Of {found.num_frequent:,} pairs of frequent values of {columns}, over {found.n:,} different rows, "
-    if not found.num_rare:
-        return f"{text}none is rarer than half of what chance predicts."
-    unseen = f" ({found.num_unseen:,} of them never)" if found.num_unseen else ""
-    text += f"{found.num_rare:,} are seen together half as often as chance has it or less{unseen}: "
-    text += "; ".join(
-        f"{each.first} with {each.second} in {each.n:,} rows where {each.expected:.1f} would be chance"
-        for each in found.rare[:SHOWN]
-    )
-    text += (
-        f". Rows with such a pair are the group `{COUNTER}` ({found.counter:,}), and as many are drawn whose pairs "
-        f"are no rarer than chance for `{COMMON}` ({found.common:,})."
-    )
-    if found.num_unseen:
-        text += " For pairs that no row has, write rows and their answers: a label of another row would be a guess."
     return text

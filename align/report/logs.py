@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from align.logs.changed import cut_line
 from align.logs.comparison import Comparison, Difference, left_out, verdicts
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
-from align.report.evaluation.view import Grid
+from align.report.evaluation.view import Grid, Item, Side
 from align.report.page import write_page
 from align.report.run.finding import Finding
 from align.report.run.tables import MetricTable, Row
@@ -16,6 +17,7 @@ _DRAWN = 24  # differences of a chart
 
 def build_logs_page(comparison: Comparison, out: Path) -> Path:
     """Writes the page of a comparison."""
+    first = next(iter(comparison.logs))
     return write_page(
         "logs.html.j2",
         out,
@@ -32,10 +34,31 @@ def build_logs_page(comparison: Comparison, out: Path) -> Path:
         ],
         tests=_tests(comparison.differences),
         groups=_groups(comparison.differences),
-        changes=[each for each in comparison.differences if each.wins or each.losses],
+        changes=[
+            (f"{each.task} {each.metric}, {each.log}: {each.won:,} won, {each.lost:,} lost", _items(each, first))
+            for each in comparison.differences
+            if each.wins or each.losses
+        ],
         logs=Grid(("log", "read as", "from"), [(n, comparison.tools[n], path) for n, path in comparison.logs.items()]),
-        first=next(iter(comparison.logs)),
+        first=first,
     )
+
+
+def _items(each: Difference, first: str) -> list[Item]:
+    """Shows what was asked of the documents that were won or lost, and both answers."""
+    return [
+        Item(
+            changed.asked or changed.name,
+            [
+                Side(side, score == max(changed.scores), {}, "", said or "(not in the log)", False, f"{score:g}")
+                for side, score, said in zip((first, each.log), changed.scores, changed.answers, strict=True)
+            ],
+            why=why,
+            id=cut_line(changed.asked or changed.name),
+        )
+        for why, some in (("won", each.wins), ("lost", each.losses))
+        for changed in some
+    ]
 
 
 def _unmatched(comparison: Comparison) -> list[Finding]:
@@ -61,10 +84,15 @@ def _unscored(differences: Sequence[Difference]) -> Iterator[Finding]:
 
 def _charts(comparison: Comparison) -> list[Chart]:
     drawn = [each for each in comparison.differences if each.difference.low == each.difference.low]
-    shares = [each for each in drawn if each.difference.low >= -1 and each.difference.high <= 1][:_DRAWN]
+    shares = [each for each in drawn if each.difference.low >= -1 and each.difference.high <= 1]
     if not shares:
         return []
-    intervals = [Interval(f"{each.task} {each.metric}", each.log, *each.difference[:3]) for each in shares]
+    farthest = sorted(shares, key=lambda each: -abs(each.difference.value))[:_DRAWN]
+    several = len({each.task for each in shares}) > 1
+    intervals = [
+        Interval(f"{each.task}: {each.metric}" if several else each.metric, each.log, *each.difference[:3])
+        for each in sorted(farthest, key=lambda each: -each.difference.value)
+    ]
     first = next(iter(comparison.logs))
     note = f"Each log minus `{first}`, with 95 % intervals over documents; 0 is no difference."
     return [draw_intervals("Difference on the same documents", note, intervals, "difference")]

@@ -11,9 +11,9 @@ from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites import explain, glossary
 from align.report.charts.curve import draw_curves
 from align.report.charts.drawing import Chart
-from align.report.evaluation.items import list_names
 from align.report.evaluation.measured import MetricWords, compared, curve_of
-from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
+from align.report.evaluation.page import PAGE
+from align.report.evaluation.view import EvaluationView, Grid, Section
 from align.report.page import write_page
 from align.report.run.finding import Finding
 
@@ -32,7 +32,7 @@ def build_merging_report(folder: Path, out: Path | None = None) -> Path:
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{folder / MERGING_FILE} cannot be read: {error}. Merge again.") from error
     view = merging_view(merging)
-    return write_page("evaluation.html.j2", out or folder / "report.html", title=view.title, view=view)
+    return write_page(PAGE, out or folder / "report.html", title=view.title, view=view)
 
 
 def merging_view(merging: MergingRecord) -> EvaluationView:
@@ -40,12 +40,9 @@ def merging_view(merging: MergingRecord) -> EvaluationView:
     words = MetricWords(glossary())
     metrics = [merging.metric, *(name for name in _CHARTED if any(name in each.metrics for each in merging.models))]
     charts = [_chart(merging, metric, words.label(metric)) for metric in metrics]
-    columns = ("alpha", *map(words.label, metrics), "minus base", "minus tuned", "gained", "lost", "kept in")
+    columns = ("alpha", *map(words.label, metrics), "minus base", "minus tuned", "kept in")
     rows = [_row(model, metrics) for model in merging.models]
-    note = (
-        "alpha is the weight of the tuned model. gained: items right merged and wrong in both parents; lost: the "
-        "other way round. Differences are on the same items."
-    )
+    note = "alpha is the weight of the tuned model. Differences are on the same items."
     return EvaluationView(
         title=f"{merging.tuned} merged with {merging.base}",
         verdict=list(_verdict(merging, words)),
@@ -54,7 +51,6 @@ def merging_view(merging: MergingRecord) -> EvaluationView:
         facts={"Base": merging.base, "Tuned": merging.tuned, "Data": merging.data, "Items": f"{merging.questions:,}"},
         models=Grid(("alpha", "Model"), [(f"{each.alpha:g}", each.path or "not kept") for each in merging.models]),
         sections=[Section("What each weight is worth", note, charts[1:], None, [Grid(columns, rows)])],
-        listings=list(_listings(merging)),
     )
 
 
@@ -66,9 +62,8 @@ def _chart(merging: MergingRecord, metric: str, label: str) -> Chart:
 def _row(model: MergedModel, metrics: list[str]) -> list[str]:
     cells: list[Estimate | None] = [model.metrics.get(metric) for metric in metrics]
     cells += [model.against_base, model.against_tuned]
-    counts = ["" if ids is None else f"{len(ids):,}" for ids in (model.gained, model.lost)]
     shown = ["" if cell is None else str(cell) for cell in cells]
-    return [f"{model.alpha:g}", *shown, *counts, model.path or "not kept"]
+    return [f"{model.alpha:g}", *shown, model.path or "not kept"]
 
 
 def _verdict(merging: MergingRecord, words: MetricWords) -> Iterator[str]:
@@ -100,15 +95,5 @@ def _verdict(merging: MergingRecord, words: MetricWords) -> Iterator[str]:
             else f"No merged model can be told to be {said} both parents."
         )
     if merging.rule is not None:
-        chosen = "none fits" if merging.picked is None else f"alpha {merging.picked:g}"
+        chosen = "none fits, so all are kept" if merging.picked is None else f"alpha {merging.picked:g}"
         yield f"Picked by `{merging.rule}`: {chosen}."
-
-
-def _listings(merging: MergingRecord) -> Iterator[Listing]:
-    for model in merging.models:
-        for word, ids in (
-            ("right merged and wrong in both parents", model.gained),
-            ("wrong, right in both", model.lost),
-        ):
-            if ids:
-                yield list_names(f"alpha {model.alpha:g}, {word}: {len(ids):,} items", ids)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from align.data.media.thumbnails import spread_places
 from align.errors import RunFolderError
 from align.evaluation.record import Record
@@ -16,11 +18,12 @@ from align.evaluation.suites import explain, glossary
 from align.logs.log import as_number
 from align.logs.log_rows import rows_of
 from align.logs.rollouts import scores_of, verl_files
+from align.progress import words_of_time
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics
 from align.report.evaluation.measured import MetricWords, arrange, collect, draw_metrics
 from align.report.run.completions import REWARD_METRIC, reward_weights
-from align.report.run.facts import find_problems, flat, run_facts
+from align.report.run.facts import find_problems, flat, latest, run_facts
 from align.report.run.finding import Finding
 from align.report.run.folder import RunFolder, Series, as_series, read_completions, read_run_folder
 from align.report.run.method_parts import compared_panels, comparison_charts, parts_of, run_charts
@@ -69,7 +72,7 @@ def run_page(run_dir: Path, *, in_training: bool = False, version: str = "") -> 
     name = run_dir.resolve().name
     title = f"{str(run.recipe.get('method', 'run')).upper()}: {name}"
     view = _view(name, run, look_up(run_dir, in_training=in_training))
-    return _render(title, run.evaluation, run_charts(parts_of(run.recipe), run.metrics), [view], version)
+    return _render(title, None, run_charts(parts_of(run.recipe), run.metrics), [view], version)
 
 
 def build_comparison(run_dirs: Mapping[str, Path], evaluation: Record | None, out: Path) -> Path:
@@ -103,6 +106,7 @@ def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> d
         "progress": describe(progress, run.metrics),
         "is_running": progress.state is State.RUNNING,
         "facts": run_facts(run),
+        "latest": latest(run.metrics),
         "findings": find_problems(run),
         "recipe": run.recipe_text,
         "versions": {key: flat(value) for key, value in run.versions.items() if value is not None},
@@ -183,37 +187,28 @@ def _evaluated(record: Record | None) -> dict[str, Any]:
 
 
 def conclusions(record: Record, metrics: Sequence[str]) -> Iterator[str]:
-    """Says of each paired difference in some metrics on which side of 0 its 95 % interval lies, if on one.
-
-    Example:
-        >>> from align.evaluation.record import scores_record
-        >>> from align.evaluation.statistics.metrics import Estimate
-        >>> less = {"accuracy": Estimate(-0.18, -0.22, -0.14, 1000)}
-        >>> next(conclusions(scores_record({"before": {}, "after": {}}, {"after": {"before": less}}), ["accuracy"]))
-        '`after` is below `before` in accuracy: -0.18 [-0.22, -0.14] on 1,000 items.'
-    """
+    """Says of each paired difference in some metrics on which side of 0 its 95 % interval lies, if on one."""
     for each in record.comparisons:
         if each.metric in metrics:
-            found, entry = each.difference, explain(each.metric)
-            label, side = entry.label.lower() if entry else each.metric, found.verdict() or "not told apart from"
-            yield f"`{each.model}` is {side} `{each.baseline}` in {label}: {found} on {found.n:,} {found.unit}."
+            entry = explain(each.metric)
+            yield each.sentence(entry.label.lower() if entry else each.metric)
 
 
 def describe(progress: Progress, metrics: Metrics) -> str:
-    """Says how far a run is; nothing of one that is finished, or that is at its end by the steps it was asked for.
-
-    Example:
-        >>> describe(Progress(State.FINISHED, 100, ""), {})
-        ''
-    """
+    """Says in a line how far a run is, the time that its steps took and, of one that goes on, will take."""
     last = max((int(series.steps[-1]) for series in metrics.values()), default=0)
     of = f" of {progress.steps:,}" if progress.steps is not None else ""
+    times = metrics.get("step_time")
+    spent = "" if times is None else f" in {words_of_time(last * float(np.nanmean(times.values)))}"
     if progress.state is State.RUNNING:
-        return f"Still running: step {last:,}{of} when this page was written, at {progress.written}."
+        rest = ""
+        if times is not None and progress.steps is not None:
+            rest = f" About {words_of_time(max(0, progress.steps - last) * times.recent())} to go."
+        return f"Still running: step {last:,}{of}{spent} when this page was written, at {progress.written}.{rest}"
     if progress.state is State.CUT_SHORT and progress.steps is not None and last < progress.steps:
         rest = "`--resume auto` goes on where it left a checkpoint."
         return f"Not finished: nothing trains it after step {last:,}{of}. {rest}"
-    return ""
+    return f"{last:,} steps{spent}." if last else ""
 
 
 STATE = "trainer_state.json"

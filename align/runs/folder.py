@@ -17,7 +17,7 @@ from align.recipe.problems import one_line
 from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask, mask_words
 from align.versions import installed_versions
-from align.whole_files import object_in, write_whole
+from align.whole_files import write_whole
 
 Noted = TypeVar("Noted")
 RECIPE_FILE = "recipe.yaml"
@@ -37,7 +37,7 @@ MAY_CHANGE = {
 }  # fmt: skip
 # Of a set these load the same batches in the same order; rows that are streamed are divided among the workers.
 _WORKERS = {"dataloader_num_workers", "dataloader_prefetch_factor"}
-_DATA_FILES = ("dataset.path", "dataset.eval_path", "dataset.mix")  # whose SHA-256 is noted
+_DATA_FILES = ("dataset.path", "dataset.eval_path", "dataset.probe_path", "dataset.mix")  # whose SHA-256 is noted
 
 
 def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -161,17 +161,6 @@ def record_run(
 def record_end(folder: Path, steps: int) -> None:
     """Notes that a run was made to its end and its model is written."""
     write_whole(folder / FINISHED_FILE, json.dumps({"steps": steps}) + "\n")
-
-
-def record_push(folder: Path, place: str) -> None:
-    """Notes where on the hub the model of a finished run is."""
-    path = folder / FINISHED_FILE
-    write_whole(path, json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"pushed_to": place}) + "\n")
-
-
-def was_pushed(folder: Path, repo: str) -> bool:
-    """Tells whether the model of a finished run was pushed to a repository after its end."""
-    return f"/{object_in(folder / FINISHED_FILE).get('pushed_to', '')}".endswith(f"/{repo}")
 
 
 def set_log_aside(folder: Path) -> Path | None:

@@ -95,4 +95,6 @@ def lacks_evaluation(settings: Any, log: Sequence[Mapping[str, Any]], step: int,
     """Says whether a pass that ended with a step is to be evaluated, and a log holds no evaluation of that step."""
     if settings.eval_strategy != "epoch" or settings.eval_delay > epoch:
         return False
-    return not any(entry["step"] == step and any(name.startswith("eval_") for name in entry) for entry in log)
+    return not any(
+        entry["step"] == step and any(name.startswith(("eval_", "probe/")) for name in entry) for entry in log
+    )

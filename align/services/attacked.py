@@ -1,6 +1,6 @@
 """What attacks found of rewards, in few words, and of one beside an older version of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding, Level
@@ -8,7 +8,7 @@ from rewards.attacks import HACKS, AttackResult
 from rewards.roles import mean
 from rewards.running.contract.calls import shorten
 
-WORST_FIRST = ("gamed", "soft", "misread", "unclear", "form", "beside", "ok")
+WORST_FIRST = ("gamed", "soft", "misread", "unclear", "weak", "form", "handed", "beside", "ok")
 CHANGES = ("let_in", "shut_out")
 RUNG = "ladder: "  # before the names of its rungs, among hacks
 
@@ -67,3 +67,12 @@ def verdict_of(findings: Sequence[Finding]) -> str:
     """Returns what the findings about a reward come to, the worst that was told; `failed` where nothing was."""
     kinds = [each.numbers.get("kind") for each in findings if each.check != "beside"]
     return next((each for each in WORST_FIRST if each in kinds), "failed")
+
+
+def by_reward(findings: Sequence[Finding]) -> Mapping[str, tuple[str, list[Finding]]]:
+    """Groups findings by the reward that they are about, with its verdict."""
+    rewards: dict[str, list[Finding]] = {}
+    for each in findings:
+        label = f"{each.numbers.get('spec', '')}{' (before)' * each.numbers.get('before', False)}"
+        rewards.setdefault(label, []).append(each)
+    return {label: (verdict_of(found), found) for label, found in rewards.items()}

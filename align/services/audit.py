@@ -2,28 +2,29 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from align.auditing.entry import KINDS
-from align.auditing.kept import COUNTERFACTUAL_FILE, Written, write_kept
+from align.auditing.kept import Written, write_kept
 from align.auditing.reading import Source, estimate_rows
 from align.auditing.record import AuditRecord
 from align.auditing.row_checks import Named
 from align.auditing.row_findings import ROW_CHECKS
 from align.auditing.run import Advance
 from align.auditing.run import audit as audit_rows
-from align.console import make_console
 from align.data.row_templates import template_of
 from align.errors import UserError
 from align.evaluation.statistics.conditions import Condition, read_condition
 from align.evaluation.statistics.metrics import wilson
 from align.options import Media, options_of, parts, several
+from align.progress import Bars
 from align.recipe.dataset import DatasetConfig, MadePrompts, MediaSettings, check_media
+from align.recipe.recipe import read_columns
 from align.report.audit import build_audit_page, headline
 from align.runs.disk_space import check_writable
 from align.services.options import AuditReading, NamedColumns
@@ -32,8 +33,7 @@ from rewards.extras import is_installed, loaded
 if TYPE_CHECKING:
     import pandas as pd
 
-_OTHERS = ("unusable", "cues", "mask")  # beside rows, and with no share of them
-COUNTERFACTUAL = "counterfactual"
+_OTHERS = ("unusable", "cues")  # beside rows, and with no share of them
 _COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 
@@ -110,12 +110,8 @@ def audit_data(
     asked = [_bound(text).name for text in fail_on]
     if reading.max_rows is not None and reading.max_rows < 1:
         raise UserError(f"`max_rows` must be at least 1, got {reading.max_rows}.")
-    lists: dict[str, Any] = {name: tuple(several(getattr(named, name))) for name in ("confounders", "attributes")}
-    named = replace(named, **lists)
-    reading, write = _rare_pairs(data, reading, named, write=write)
     check_writable(out, "--out")
-    said = {name.removesuffix("_column"): value for name, value in vars(named).items()}
-    columns = Named(**{name: said[name] for name in Named._fields})
+    columns = Named(**vars(named) | {"confounders": tuple(several(named.confounders))})
     sources, held_out, kind = _sources(data, reading, columns, media)
     needy = [name for name in asked if name in ROW_CHECKS and ROW_CHECKS[name].needs_eval]
     if needy and held_out is None:
@@ -157,34 +153,13 @@ def _is_name(text: str) -> bool:
     return text in ROW_CHECKS or text in _OTHERS
 
 
-def _rare_pairs(
-    data: Sequence[str], reading: AuditReading, named: NamedColumns, *, write: bool
-) -> tuple[AuditReading, bool]:
-    """Checks what is said of attributes; files have no splits, so that `--split counterfactual` asks to write one."""
-    attributes = named.attributes
-    if reading.split == COUNTERFACTUAL and data and all(Path(each).expanduser().is_file() for each in data):
-        if not attributes:
-            raise UserError(
-                "`--split counterfactual` needs two columns or more whose values are rarely seen together. Name them "
-                "with `--attributes`."
-            )
-        reading, write = replace(reading, split=None), True
-    if attributes and len(set(attributes)) < max(2, len(attributes)):
-        raise UserError(f"`attributes` must name two different columns or more, got {', '.join(attributes)}.")
-    if attributes and write and reading.adapter is not None:
-        raise UserError(
-            f"{COUNTERFACTUAL_FILE} has a `group` in each row, which the adapter {reading.adapter} does not read. "
-            "Write the rows in our columns first, or leave out `--write`."
-        )
-    return reading, write
-
-
 def _sources(
     data: Sequence[str], reading: AuditReading, named: Named, media: Media
 ) -> tuple[list[Source], Source | None, str]:
     """Puts together where the rows are, from the command line and a recipe."""
     settings = check_media({name: value for name, value in asdict(media).items() if value is not None})
-    common: dict[str, Any] = {"adapter": reading.adapter, "media": settings, "named": named}
+    columns = read_columns(reading.columns)
+    common: dict[str, Any] = {"adapter": reading.adapter, "media": settings, "named": named, "columns": columns}
     paths, eval_path, kind = list(data), reading.eval, reading.kind
     split, eval_split, max_rows = reading.split, reading.eval_split, reading.max_rows
     max_eval_rows = max_rows
@@ -216,11 +191,11 @@ def _of_recipe(dataset: DatasetConfig, common: Mapping[str, Any]) -> dict[str, A
     names = {name: getattr(dataset, name, None) or None for name in ("text", "outcome", "prompt", "confounders")}
     said = common["named"]._asdict()
     merged: dict[str, Any] = {name: said[name] or names.get(name) for name in said}
-    merged |= {name: tuple(merged[name] or ()) for name in ("confounders", "attributes")}
+    merged["confounders"] = tuple(merged["confounders"] or ())
     media = MediaSettings(**dataset.model_dump(include=set(MediaSettings.model_fields)))
     return {
         "adapter": common["adapter"] or getattr(dataset, "adapter", None),
-        "columns": getattr(dataset, "columns", {}),
+        "columns": common["columns"] or getattr(dataset, "columns", {}),
         "media": media if isinstance(dataset, MediaSettings) else common["media"],
         "named": Named(**merged),
         "template": template_of(dataset) if isinstance(dataset, MadePrompts) else None,
@@ -232,7 +207,7 @@ def _bar(words: str, counts: Sequence[int | None]) -> Iterator[Advance]:
     """Draws a bar on stderr, with the time that is left where it is known how many rows there are."""
     known = [count for count in counts if count is not None]
     total = sum(known) if len(known) == len(counts) else None
-    with Progress(*_COLUMNS, console=make_console(stderr=True), transient=True) as progress:
+    with Bars(*_COLUMNS, transient=True) as progress:
         task = progress.add_task(words, total=total)
         done = 0
 

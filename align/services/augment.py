@@ -1,6 +1,6 @@
 """Makes training data, by a model or by rules."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,10 @@ def augment(
     _check_positive(batch_size=making.batch_size, concurrency=reach.concurrency, timeout=reach.timeout)
     if reading.max_rows is not None:
         _check_positive(max_rows=reading.max_rows)
-    _check_given(method, made, given)
+    for other, augmentation in made.items():  # whose options would do nothing
+        foreign = " and ".join(f"`--{name}`" for name in augmentation.options if name in given)
+        if other != method and foreign:
+            raise UserError(f"`--method {method}` does not read {foreign}: leave it out, or set `--method {other}`.")
     chosen, settings = made[method], dict(vars(own[method]))
     rules = settings.pop(chosen.rules, None)
     _check_who(method, chosen, making.model, rules, given)
@@ -70,14 +73,6 @@ def _check_positive(**numbers: float) -> None:
     for name, value in numbers.items():
         if value <= 0:
             raise UserError(f"`{name}` must be above 0, got {value}.")
-
-
-def _check_given(method: str, made: Mapping[str, Augmentation], given: Set[str]) -> None:
-    """Refuses options of another method, which would do nothing."""
-    for other, augmentation in made.items():
-        foreign = " and ".join(f"`--{name}`" for name in augmentation.options if name in given)
-        if other != method and foreign:
-            raise UserError(f"`--method {method}` does not read {foreign}: leave it out, or set `--method {other}`.")
 
 
 def _check_who(method: str, chosen: Augmentation, model: str | None, rules: str | None, given: Set[str]) -> None:

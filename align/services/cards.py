@@ -13,8 +13,10 @@ from align.errors import UserError
 from align.models.rewards import ModelSpec
 from align.recipe.reward_settings import short_name
 from align.report.page import write_page
+from align.report.run.finding import LEVELS
 from align.report.run.finding import Finding as Remark
 from align.secrets import mask
+from align.services.attack_page import shown
 from align.services.attacked import verdict_of
 from align.services.options import Attacking
 from align.services.rewards import Asked, ask, attack_specs, is_recipe, try_one, worded
@@ -29,6 +31,8 @@ def certify(subject: str, words: Sequence[str], out: Path, how: Attacking) -> tu
     if not asked.settings.rows:
         raise UserError("A card says what a reward pays on rows, and none are given. Name them with `--data`.")
     specs = [each for each in asked.specs if isinstance(each, ModelSpec | RewardSpec)]  # and no sum of them
+    if how.environment or not specs:
+        raise UserError("A card is of a reward of texts. Episodes are attacked by `align rewards attack`.")
     names = [short_name(each.spec) for each in specs]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise UserError(f"Two rewards are called `{twice}`, and cards are named by them. Certify one at a time.")
@@ -75,17 +79,13 @@ def make_card(spec: ModelSpec | RewardSpec, asked: Asked, how: Attacking) -> dic
 
 
 def _write_page(card: Mapping[str, Any], out: Path) -> None:
-    found = [each for findings in card["found"].values() for each in findings]
-    steps = [step for each in found for step in reversed(each["numbers"].get("ladder", ()))]
+    found = card["found"]["contract"]
     write_page(
         "card.html.j2",
         out,
         card=card,
         title=f"Reward {card['reward']}",
-        findings=[Remark(f"{e['level'].capitalize()}: {e['check']}", e["text"]) for e in found if e["level"] != "ok"],
+        findings=[Remark(e["check"], e["text"], LEVELS[e["level"]]) for e in found if e["level"] != "ok"],
         notes=[each["text"] for each in found if each["level"] == "ok"],
-        ladder=[
-            (each["rung"], f"{each['share']:.0%}", f"{each['low']:.0%} to {each['high']:.0%}", each["text"])
-            for each in steps
-        ],
+        reward=shown(card["reward"], card["verdict"], [Finding(**each) for each in card["found"]["attack"]]),
     )

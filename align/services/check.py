@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align.assets import find_recipe
+from align.assets import find_recipe, written_recipe
 from align.checks.finding import Finding
 from align.checks.launch import read_launch
 from align.checks.memory import check_output
@@ -64,7 +64,7 @@ class CheckResult:
 
 
 def check(
-    recipe: str | Path,
+    recipe: str | Path | Mapping[str, Any],
     *,
     accelerate_config: str | Path | None = None,
     dry_run: bool = False,
@@ -74,7 +74,7 @@ def check(
     """Checks a recipe, as `align check` does.
 
     Args:
-        recipe: A file, or the name of a shipped one.
+        recipe: A file, the name of a shipped one, or its keys and values.
         accelerate_config: Launch file whose processes it is checked for.
         dry_run: Whether rewards that ask a model are left alone.
         resume: `auto`, or a checkpoint that the run is to go on from.
@@ -85,7 +85,7 @@ def check(
         UserError: If the recipe cannot be read.
     """
     launch = None if accelerate_config is None else Path(accelerate_config)
-    return check_words(str(recipe), (), launch, dry_run=dry_run, resume=resume, settings=settings)
+    return check_words(written_recipe(recipe), (), launch, dry_run=dry_run, resume=resume, settings=settings)
 
 
 def check_words(

@@ -26,8 +26,8 @@ from align.evaluation.suites.reward_model.pair_metrics import count_unscored
 from align.options import options_of, parts
 from align.secrets import mask
 from align.services.options import ByBase, BySamples, Loading
-from align.services.sampled_filter import FilterOptions, filter_samples, write_card
-from align.whole_files import write_whole
+from align.services.sampled_filter import FilterOptions, filter_samples, write_summary
+from align.whole_files import as_lines, write_whole
 from rewards.extras import is_installed, loaded
 
 if TYPE_CHECKING:
@@ -138,10 +138,6 @@ def _check(out: Path, given: Collection[str], loading: Loading) -> None:
         raise UserError(f"`out` {out} cannot be written: {error}. Choose another place.") from error
 
 
-def _as_lines(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
-
-
 def read_pass_rate(text: str) -> tuple[float, float]:
     """Reads a range of pass rates.
 
@@ -165,30 +161,22 @@ def _filter_samples(data: str, out: Path, sampled: BySamples, loading: Loading) 
         raise UserError("`--right_from` needs `--audit`, which is not given. Give both, or neither.")
     within = None if sampled.pass_rate is None else read_pass_rate(sampled.pass_rate)
     specs = [spec for spec in (sampled.verifier, sampled.audit) if spec is not None]
-    shared = {each.name for each in fields(PromptOptions)}
-    asked: dict[str, Any] = {
-        each.name: getattr(group, each.name)
-        for group in (sampled, loading)
-        for each in fields(group)
-        if each.name in shared
-    }
-    given = {"temperature", "top_p", "num_samples"}
-    if sampled.max_new_tokens is None:
-        del asked["max_new_tokens"]  # then the recipe's
-    else:
-        given.add("max_new_tokens")
+    known, said = {each.name for each in fields(PromptOptions)}, vars(sampled) | vars(loading)
+    # Where no tokens are said, there are as many as in the recipe.
+    asked = {name: value for name, value in said.items() if name in known and value is not None}
+    given = {"temperature", "top_p", "num_samples", "max_new_tokens"} & asked.keys()
     options = FilterOptions(
         **asked, data=data, out=out, rewards=specs, threshold=sampled.verifier_threshold, pass_rate=within
     )
     kept = filter_samples(options, frozenset(given), sampled.cache or out.with_suffix(".cache"))
     with writing(out):
-        summary, page = write_card(out, kept.card)
-        write_whole(out, _as_lines(kept.rows), errors="backslashreplace")  # last: with it the command is done
+        summary = write_summary(out, kept.card)
+        write_whole(out, as_lines(kept.rows), errors="backslashreplace")  # last: with it the command is done
     counts = kept.card["counts"]
     numbers = {name.replace("_", " "): value for name, value in counts.items() if isinstance(value, int)}
     numbers |= {f"samples {fate}": number for fate, number in counts["samples"].items()}
     sentences = [f"{name.replace('_', ' ')}: {estimate}" for name, estimate in kept.slips.items()]
-    sentences.append(f"The rows are in {out}, the counts in {summary}, in words in {page}.")
+    sentences.append(f"The rows are in {out}, the counts in {summary}.")
     lines = [{"": name, "number": number} for name, number in numbers.items()]
     return FilterResult(out, len(kept.rows), kept.card, lines, sentences)
 
@@ -219,7 +207,7 @@ def _filter_pairs(data: str, out: Path, scoring: ByBase, loading: Loading) -> Fi
     summary = out.with_suffix(".filter.json")
     with writing(out):
         write_whole(summary, json.dumps(mask(counts), indent=2) + "\n")
-        write_whole(out, _as_lines(rows))  # last: with it the command is done
+        write_whole(out, as_lines(rows))  # last: with it the command is done
     sentences = [
         f"{count:,} {'pair is' if count == 1 else 'pairs are'} {why}, and left out."
         for count, why, _ in unscored.reasons()

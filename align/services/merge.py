@@ -14,12 +14,12 @@ import numpy as np
 from align.console import say
 from align.errors import UserError
 from align.evaluation.record import ITEMS_FILE, Record
-from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.service import Evaluated, command_words, find_suite, narrow, run_suite
 from align.evaluation.statistics.conditions import Condition, read_condition
 from align.evaluation.statistics.glossary import better_of
 from align.evaluation.statistics.item_means import bounded_difference, bounds_of
+from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites import all_suites, explain
 from align.evaluation.suites.questions.suite import check_names
 from align.models.merging.merge import MERGED_FILE, merge, read_alphas
@@ -29,17 +29,14 @@ from align.runs.disk_space import free_bytes, size_of, words
 from align.secrets import mask
 from align.services.options import Merged
 from align.threads import use_threads
-from align.whole_files import write_whole
-
-_HALF = 0.5
+from align.whole_files import as_json, write_whole
 
 
 class Values(NamedTuple):
-    """The main metric of a model by item, and the share of an item's samples that are right; None if no value is."""
+    """The main metric of each model by item, and what bounds its values."""
 
-    by_id: Mapping[str, float]
-    right: Mapping[str, float] | None
-    bounds: tuple[float, float] | None = None  # of the values of all models
+    by_model: Mapping[str, Mapping[str, float]]
+    bounds: tuple[float, float] | None = (0.0, 1.0)
 
 
 class Rule(NamedTuple):
@@ -55,33 +52,23 @@ def main_metric(record: Record) -> str:
     return f"reward/{record.about.suites[0]}" if record.about.rewards else "accuracy"
 
 
-def item_values(record: Record, rows: Iterable[Mapping[str, Any]]) -> dict[str, Values]:
-    """Averages the main metric over the samples of each item, by model."""
+def item_values(record: Record, rows: Iterable[Mapping[str, Any]]) -> Values:
+    """Averages the main metric over the samples of each item."""
     if not record.about.rewards:
-        return {name: Values(each, each, (0.0, 1.0)) for name, each in _means(rows, "correct", None).items()}
-    rows, column, right_from = list(rows), main_metric(record), record.about.rewards[0].right_from
-    right = {} if right_from is None else _means(rows, column, right_from)
-    bounds = bounds_of(np.array([row[column] for row in rows], dtype=float))
-    return {name: Values(each, right.get(name), bounds) for name, each in _means(rows, column, None).items()}
+        return Values(_means(rows, "correct"))
+    rows, column = list(rows), main_metric(record)
+    return Values(_means(rows, column), bounds_of(np.array([row[column] for row in rows], dtype=float)))
 
 
-def compare(name: str, values: Mapping[str, Values], base: str, tuned: str) -> dict[str, Any]:
-    """Compares a model with both parents on the same items; one is right if more than half of its samples are."""
-    ids = list(values[base].by_id)
-    ours, first, second = (np.array([values[each].by_id[id] for id in ids]) for each in (name, base, tuned))
-    found: dict[str, Any] = {
-        "against_base": None if name == base else bounded_difference(ours, first, values[name].bounds),
-        "against_tuned": None if name == tuned else bounded_difference(ours, second, values[name].bounds),
-        "gained": None,
-        "lost": None,
-    }
-    shares = [values[each].right for each in (name, base, tuned)]
-    if None not in shares:
-        table = np.array([[share[id] for id in ids] for share in shares if share is not None])
-        right, known = table > _HALF, ~np.isnan(table).any(axis=0)
-        found["gained"] = [ids[i] for i in np.flatnonzero(known & right[0] & ~right[1] & ~right[2])]
-        found["lost"] = [ids[i] for i in np.flatnonzero(known & ~right[0] & right[1] & right[2])]
-    return found
+def compare(name: str, values: Values, base: str, tuned: str) -> dict[str, Estimate | None]:
+    """Compares a model with both parents on the same items."""
+    ids = list(values.by_model[base])
+
+    def against(parent: str) -> Estimate | None:
+        ours, theirs = (np.array([values.by_model[each][id] for id in ids]) for each in (name, parent))
+        return None if name == parent else bounded_difference(ours, theirs, values.bounds)
+
+    return {"against_base": against(base), "against_tuned": against(tuned)}
 
 
 def read_rule(text: str) -> Rule:
@@ -128,12 +115,12 @@ def pick(rule: Rule, models: Sequence[MergedModel], sides: Mapping[str, str] = {
     return max(fits, key=lambda model: (sign * model.metrics[rule.metric].value, -model.alpha), default=None)
 
 
-def _means(rows: Iterable[Mapping[str, Any]], column: str, right_from: float | None) -> dict[str, dict[str, float]]:
+def _means(rows: Iterable[Mapping[str, Any]], column: str) -> dict[str, dict[str, float]]:
     sums: dict[str, dict[str, list[float]]] = {}
     for row in rows:
         found = sums.setdefault(str(row["model"]), {}).setdefault(str(row["id"]), [])
         if (value := row[column]) is not None and not math.isnan(value):
-            found.append(float(value if right_from is None else value >= right_from))
+            found.append(float(value))
     return {
         name: {id: sum(each) / len(each) if each else math.nan for id, each in by_id.items()}
         for name, by_id in sums.items()
@@ -164,7 +151,12 @@ def merge_models(
     inner = [alpha for alpha in alphas if merged.data is None or 0 < alpha < 1]
     is_one = len(alphas) == 1 and merged.data is None
     folders = {alpha: out if is_one else out / f"alpha-{alpha:g}" for alpha in inner}
-    _check_room(parents.tuned_folder, out, len([each for each in folders.values() if not each.exists()]))
+    count, free = sum(not each.exists() for each in folders.values()), free_bytes(out)
+    if (needed := count * size_of(parents.tuned_folder)) > free:
+        raise UserError(
+            f"{count} merged models take about {words(needed)}, and {out} has {words(free)} free. Free room, or merge "
+            "fewer weights with `--alpha`."
+        )
     for alpha, folder in folders.items():
         was_there = merge(parents, alpha, folder)
         say(f"{folder}: {alpha:g} of {parents.tuned.path}, {1 - alpha:g} of {parents.base.path}"
@@ -177,7 +169,7 @@ def merge_models(
 
 def _check(merged: Merged, options: Any, given: set[str]) -> Rule | None:
     """Refuses what cannot be evaluated before models are merged; returns the rule to pick by."""
-    ours = [name for name in ("drift", "pick", "keep_all") if getattr(merged, name)]
+    ours = [name for name in ("drift", "pick") if getattr(merged, name)]
     if merged.data is None and (wrong := [*ours, *sorted(given)]):
         raise UserError(f"`--{wrong[0]}` needs `--data`, which merged models are evaluated on.")
     if wrong := [name for name in _MADE if name in given]:
@@ -190,22 +182,11 @@ def _check(merged: Merged, options: Any, given: set[str]) -> Rule | None:
         )
     if suites:
         check_names(suites)
-    if merged.keep_all and merged.pick is None:
-        raise UserError("`--keep_all` needs `--pick`; without it all merged models stay. Leave it out.")
     if merged.data is not None:
         from align.data.kinds import first_columns
 
         first_columns(merged.data, options.split)
     return None if merged.pick is None else read_rule(merged.pick)
-
-
-def _check_room(folder: Path, out: Path, count: int) -> None:
-    needed, free = count * size_of(folder), free_bytes(out)
-    if needed > free:
-        raise UserError(
-            f"{count} merged models take about {words(needed)}, and {out} has {words(free)} free. Free room, or merge "
-            "fewer weights with `--alpha`."
-        )
 
 
 def _sweep(
@@ -234,8 +215,8 @@ def _sweep(
     if rule is not None:
         merging.rule, merging.picked = rule.text, None if chosen is None else chosen.alpha
         if chosen is not None:
-            _keep(merging, chosen, keep_all=merged.keep_all)
-    text = json.dumps(mask(without_nan(merging.model_dump())), indent=2, ensure_ascii=False) + "\n"
+            _keep(merging, chosen)
+    text = json.dumps(mask(as_json(merging.model_dump())), indent=2, ensure_ascii=False) + "\n"
     write_whole(out / MERGING_FILE, text, errors="backslashreplace")
     return merging
 
@@ -275,10 +256,10 @@ def _arrange(data: str, places: Mapping[float, str], out: Path, record: Record, 
     )
 
 
-def _keep(merging: MergingRecord, chosen: MergedModel, *, keep_all: bool) -> None:
-    """Removes the merged models that were not picked, unless all are kept; parents are never touched."""
+def _keep(merging: MergingRecord, chosen: MergedModel) -> None:
+    """Removes the merged models that were not picked; parents are never touched."""
     for model in merging.models:
         is_parent = model.path in (None, merging.base, merging.tuned)
-        if not keep_all and model is not chosen and not is_parent and (Path(str(model.path)) / MERGED_FILE).is_file():
+        if model is not chosen and not is_parent and (Path(str(model.path)) / MERGED_FILE).is_file():
             shutil.rmtree(str(model.path))
             model.path = None

@@ -20,7 +20,6 @@ from align.checks.launch import current_launch
 from align.checks.memory import run_bytes
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
-from align.models.hub import full_repository, is_pushed, refusal, repository
 from align.models.model_files import ModelFiles
 from align.recipe.alarms import limits_with
 from align.recipe.keys import keys_of
@@ -30,6 +29,7 @@ from align.recipe.yaml_loader import RecipeDumper
 from align.runs.checkpoints import copy_model, damage, whole_checkpoints
 from align.runs.disk_space import at_limit, free_bytes, no_room, size_of
 from align.runs.folder import record_end, record_run, set_log_aside
+from align.runs.hook import UNHEARD, Hook
 from align.runs.progress import record_start
 from align.runs.readings import changes, noted_readings, readings_note
 from align.runs.stages import Stage, ToDo
@@ -42,7 +42,7 @@ _FULL = ("No space left", "StorageFull")
 _AT_LIMIT = ("Disk quota exceeded", "File too large", "file write failed", "unexpected pos")
 
 
-def train_stage(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> bool:
+def train_stage(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool, hook: Hook = UNHEARD) -> bool:
     """Trains one run for so many seconds, or writes what is missing at its end; returns whether it is finished."""
     from align.training.as_in_trl import join_process_group
     from align.training.callbacks import FirstStep
@@ -57,7 +57,7 @@ def train_stage(stage: Stage, run: Prepared, seconds: float | None, is_shared: b
             began = time.monotonic()
             trainer = _build(stage, run)
             trainer.add_callback(FirstStep(began, partial(record_start, stage.folder)))
-            steps, reason = _run(trainer, stage, run, seconds, is_shared)
+            steps, reason = _run(trainer, stage, run, seconds, is_shared, hook)
             if reason is None:
                 trainer.save_model(str(stage.folder))
             elif state.is_main_process:
@@ -66,7 +66,7 @@ def train_stage(stage: Stage, run: Prepared, seconds: float | None, is_shared: b
                 say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. {on}")
         if reason is None and state.is_main_process:
             # The card, then that the run is finished, and then the report, which a torn table must not undo.
-            _write_card(stage, run, stage.folder, steps)
+            _write_card(stage, run, steps)
             record_end(stage.folder, steps)
             write_missing_report(stage.folder, anew=True)
         state.wait_for_everyone()
@@ -94,7 +94,7 @@ def _build(stage: Stage, run: Prepared) -> Any:
     except RecipeError:
         raise
     except Exception as error:  # settings that only libraries can judge with the model at hand, or no model there
-        raise build_error(recipe, error) from error
+        raise build_error(error) from error
     if PartialState().is_main_process:
         aside = set_log_aside(folder) if stage.checkpoint is None else None
         if aside is not None:
@@ -118,13 +118,14 @@ def _build(stage: Stage, run: Prepared) -> Any:
     return trainer
 
 
-def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> tuple[int, str | None]:
+def _run(
+    trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_shared: bool, hook: Hook
+) -> tuple[int, str | None]:
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     from align.training.as_in_trl import keep_adapter_dtype, keep_loading, restore_to_one_cpu
     from align.training.callbacks import AlarmLines, BestMetric, LivePage, MetricsFile, PhaseTimer, RunProgress
     from align.training.finite_steps import FiniteSteps
-    from align.training.hub import HubPushes
     from align.training.resuming import EarlyEnd, EndOfPass, MovingReference, Unlogged, WholeCheckpoints, exact_every
 
     recipe, folder, launch = stage.recipe, stage.folder, current_launch()
@@ -139,12 +140,10 @@ def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_sh
         # Before the one that notes all files.
         trainer.add_callback(MovingReference(trainer, folder, stage.checkpoint, launch.sharding, is_shared))
     trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
-    if is_pushed(recipe):
-        trainer.add_callback(HubPushes(trainer, folder, partial(_write_card, stage, run)))
     trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
     trainer.add_callback(progress := RunProgress(recipe.record.console))
     trainer.add_callback(PhaseTimer(trainer))
-    trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on))
+    trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on, partial(hook.call, "alarm")))
     trainer.add_callback(BestMetric())
     trainer.add_callback(LivePage(partial(_build_live_page, folder)))  # it reads what others write
     trainer.add_callback(EndOfPass(trainer, stage.checkpoint))  # last: it evaluates
@@ -156,14 +155,13 @@ def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_sh
     return trainer.state.global_step, early.reason
 
 
-def _write_card(stage: Stage, run: Prepared, folder: Path, steps: int) -> None:
+def _write_card(stage: Stage, run: Prepared, steps: int) -> None:
     from align.training.model_card import write_model_card
 
     found = [f"{finding.check}: {finding.text}" for finding in run.warnings]
     found += changes(noted_readings(stage.folder))
     data = run.training_data
-    repo = full_repository(stage.recipe) if is_pushed(stage.recipe) else None
-    write_model_card(folder, stage.recipe, steps, data.fingerprints, data.rows, found, repo)
+    write_model_card(stage.folder, stage.recipe, steps, data.fingerprints, data.rows, found)
 
 
 def write_missing_report(folder: Path, *, anew: bool = False) -> None:
@@ -265,10 +263,8 @@ _FORESEEN = (ValueError, OSError)  # with these, libraries word what is wrong wi
 _LONGEST_PATH = 3  # parts of the file an error came from
 
 
-def build_error(recipe: Recipe, error: Exception) -> RecipeError:
+def build_error(error: Exception) -> RecipeError:
     """Words an exception from building a trainer, its cause; one that no library raises on purpose with its place."""
-    if str(getattr(getattr(error, "response", None), "url", "")).endswith("/api/repos/create"):
-        return RecipeError(f"`push_to_hub: true`: {refusal(error, repository(recipe))}")
     text = str(error).strip() or "There is no message."
     if not isinstance(error, _FORESEEN) or not str(error).strip():
         frame = traceback.extract_tb(error.__traceback__)[-1]

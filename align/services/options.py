@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from align.models.samplers.limits import Limits
-from align.options import Computing, Reading, option
+from align.options import COLUMNS, Computing, Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,12 +14,11 @@ class AuditReading:
     recipe: str | None = option(None, "Take the files and how they are read from a recipe.")
     eval: str | None = option(None, "Rows for evaluation, to look for leaks.")
     kind: str = option("", "pairs, questions, prompts, sft or outcomes; by the columns if not given.")
-    split: str | None = option(
-        None, "Split of a folder or hub data set; of files, counterfactual writes `--attributes` rare pairs."
-    )
+    split: str | None = option(None, "Split of a folder or hub data set.")
     eval_split: str | None = option(None, "Split of the rows for evaluation.")
     max_rows: int | None = option(None, "Read only this many rows of each file.")
     adapter: str | None = option(None, "Public schema the rows are in, such as mmlu.")
+    columns: str = option("", COLUMNS)
     even_letters: bool = option(False, "Write rows in which each letter is right equally often, others left out.")
 
 
@@ -32,10 +31,6 @@ class NamedColumns:
     outcome: str | None = option(None, "outcomes: column of what was observed.")
     confounders: list[str] | None = option(None, "outcomes: columns of what moves the outcome beside the text.")
     prompt: str | None = option(None, "outcomes: column of what the text answers.")
-    mask_column: str | None = option(None, "Column of a text, such as a trace, that should not give the gold away.")
-    attributes: list[str] | None = option(
-        None, "Two columns or more: `--write` puts rows with rare pairs of values into counterfactual.jsonl."
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +120,7 @@ class Merged:
     )
     data: str | None = option(None, "Questions, or prompts with `--rewards`, that all of them are evaluated on.")
     drift: bool = option(False, "Also measure how far each one drifted from the base on other prompts.")
-    pick: str | None = option(None, "Which one to keep: 'accuracy where worst_group > 0.5', say.")
-    keep_all: bool = option(False, "With `--pick`, keep the other merged models too.")
+    pick: str | None = option(None, "Which one alone to keep: 'accuracy where worst_group > 0.5', say.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +128,7 @@ class Tried:
     """What a reward is tried on."""
 
     data: str | None = option(None, "Rows to try it on: file, folder or hub id; by default made-up ones.")
-    columns: str = option(
-        "",
-        "Columns named otherwise in the rows, as `dataset.columns` has them, such as '{prompt: question}'.",
-    )
+    columns: str = option("", COLUMNS)
     reward_kwargs: str = option("", "Settings of one reward, such as '{max_length: 200}'.")
     max_seconds: float = option(20.0, "Seconds for all calls of a reward, roughly; slow ones are tried on fewer rows.")
 
@@ -155,7 +146,10 @@ class Attacking(Tried):
     """How rewards are attacked."""
 
     gold: str = option("", "Where right answers stand, such as answer or meta.gold; found by exchanges if not given.")
-    samples: str = option("", "Column with honest responses: a text, messages or a list of them.")
+    samples: str = option("", "Column with honest responses: a text, messages, calls of tools, or a list.")
+    environment: str | None = option(
+        None, "Environment to play in: FILE:CLASS, package.module:Class or verifiers:NAME; else the recipe's."
+    )
     hacks: list[str] | None = option(None, "Hacks of your own beside ours, such as mine.py:f.")
     red_team: str | None = option(None, "URL of an OpenAI-compatible server whose model writes hacks, too.")
     red_team_model: str = option("", "Name of that model; it is shown the reward's code.")
@@ -163,6 +157,13 @@ class Attacking(Tried):
     max_length: int = option(4000, "Characters that a hack may have.", least=1)
     time_limit: float = option(5.0, "Seconds for one call of few rows.")
     max_seconds: float = option(60.0, Tried.__dataclass_fields__["max_seconds"].metadata["help"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackingOnPage(Attacking):
+    """How rewards are attacked, and where the page of it goes."""
+
+    out: str | None = option(None, "Folder for attack.html: a row for each reward, with its ladder and best hack.")
 
 
 @dataclass(frozen=True, kw_only=True)

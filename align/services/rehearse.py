@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from align.assets import find_recipe
+from align.assets import find_recipe, written_recipe
 from align.checks.finding import Finding
 from align.checks.launch import current_launch
 from align.console import say
@@ -60,11 +60,11 @@ class RehearsalResult:
 
 
 @listing(Rehearsing, Reach)
-def rehearse(recipe: str | Path, **settings: Any) -> RehearsalResult:
+def rehearse(recipe: str | Path | Mapping[str, Any], **settings: Any) -> RehearsalResult:
     """Rehearses a recipe, as `align rehearse` does.
 
     Args:
-        recipe: A file, or the name of a shipped one.
+        recipe: A file, the name of a shipped one, or its keys and values.
         **settings: Options of `Rehearsing` and `Reach`, such as `num_prompts=16`; others are keys of the recipe that
             win over the file, such as `learning_rate=1e-6` or `dataset={"max_rows": 100}`.
 
@@ -77,7 +77,7 @@ def rehearse(recipe: str | Path, **settings: Any) -> RehearsalResult:
     options = Rehearsing(**{name: words.pop(name) for name in OPTIONS if name in words})
     reach = Reach(**{name: words.pop(name) for name in OF_REACH if name in words})
     out = None if options.out is None else Path(options.out)
-    return rehearse_words(str(recipe), (), replace(options, out=out), reach, words)
+    return rehearse_words(written_recipe(recipe), (), replace(options, out=out), reach, words)
 
 
 def rehearse_words(

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from align.errors import UserError
 from align.evaluation.statistics.conditions import Condition, read_condition
 from align.evaluation.statistics.metrics import Estimate
+from align.recipe.recipe import read_columns
 from align.recipe.yaml_loader import read_yaml_option
 from align.services.options import MeasuringErrors
-from align.services.rewards import attackable_reward, chosen_rows, is_recipe, read_columns, read_reward_rows
+from align.services.rewards import attackable_reward, chosen_rows, is_recipe, read_reward_rows
 from rewards.attacks.paying import Unusable
 from rewards.error_rates import Labelled, Measured, Rate, corrected, measure_apart, rate_of
 from rewards.error_rates.measure import ANSWER

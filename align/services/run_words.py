@@ -44,12 +44,7 @@ def say_loading(recipe: Recipe, folder: Path) -> None:
 
 
 def _size(parameters: int) -> str:
-    """Writes a number of parameters as model names do.
-
-    Example:
-        >>> _size(134_515_008), _size(7_600_000_000), _size(98_000)
-        ('135M', '7.6B', '0.098M')
-    """
+    """Writes a number of parameters as model names do."""
     return f"{parameters / 1e9:.3g}B" if parameters >= 1e9 else f"{parameters / 1e6:.3g}M"
 
 

@@ -26,16 +26,8 @@ from align.evaluation.suites.prompts.evaluation import PromptTask, load_with, re
 from align.evaluation.suites.prompts.suite import read_scale
 from align.evaluation.suites.tools.evaluation import transcribe
 from align.evaluation.with_tools import NamedTools
-from align.markdown import code, escape
 from align.secrets import mask
 from align.whole_files import write_whole
-
-_AUDITED = {
-    "false_positive_rate": "Wrong samples that the verifier accepts",
-    "true_positive_rate": "Right samples that it accepts",
-    "wrong_among_kept": "Samples let through that are wrong",
-    "right": "Samples that are right",
-}
 
 KEPT, REJECTED, UNKNOWN, CUT_OFF, EMPTY, REPEATED = "kept", "rejected", "no value", "cut off", "empty", "repeated"
 FATES = (KEPT, REJECTED, UNKNOWN, CUT_OFF, EMPTY, REPEATED)
@@ -75,7 +67,7 @@ def sort_out(completions: Sequence[Sequence[Any]], accepted: Values, longest: in
 def measure_slips(accepted: Values, gold: Values, kept: Values) -> dict[str, Estimate]:
     """Measures a verifier on `(N, S)` samples: what it accepts, gold (nan is left out), and what gets into data.
 
-    Keys are those of `_AUDITED`; intervals are over prompts.
+    Intervals are over prompts.
     """
     known, taken = ~np.isnan(gold), np.nan_to_num(accepted)
     right, wrong, data = known & (gold > 0), known & (gold <= 0), known & (kept > 0)
@@ -160,7 +152,9 @@ def finish(run: Evaluation, loaded: LoadedRows, _: Mapping[str, Any]) -> Kept:
     if options.pass_rate is None:
         fates = sort_out(completions, accepted, run.decoding.max_new_tokens)
         kept = np.array([[fate == KEPT for fate in row] for row in fates])
-        rows, counts = _sample_rows(prompts, completions, verifier, kept), _count_samples(fates)
+        rows = _sample_rows(prompts, completions, verifier, kept)
+        found = Counter(fate for row in fates for fate in row)
+        counts = {"prompts_kept": sum(KEPT in row for row in fates), "samples": {fate: found[fate] for fate in FATES}}
     else:
         kept, rates = np.nan_to_num(accepted), mean_of_known(accepted)
         rows, counts = _prompt_rows(prompts, rates, options.pass_rate), _count_prompts(accepted, options.pass_rate)
@@ -227,11 +221,6 @@ def _prompt_rows(prompts: Sequence[PromptRow], rates: Values, within: tuple[floa
     ]
 
 
-def _count_samples(fates: Sequence[Sequence[str]]) -> dict[str, Any]:
-    samples = Counter(fate for row in fates for fate in row)
-    return {"prompts_kept": sum(KEPT in row for row in fates), "samples": {fate: samples[fate] for fate in FATES}}
-
-
 def _count_prompts(accepted: Values, within: tuple[float, float]) -> dict[str, Any]:
     (low, high), rates = within, mean_of_known(accepted)
     unknown, taken = int(np.isnan(accepted).sum()), int(np.nansum(accepted))
@@ -243,39 +232,11 @@ def _count_prompts(accepted: Values, within: tuple[float, float]) -> dict[str, A
     }
 
 
-def write_card(out: Path, card: Mapping[str, Any]) -> tuple[Path, Path]:
-    """Writes `OUT.filter.json` and `OUT.card.md` beside the rows."""
-    masked: Any = mask(dict(card))
-    summary, page = out.with_suffix(".filter.json"), out.with_suffix(".card.md")
+def write_summary(out: Path, card: Mapping[str, Any]) -> Path:
+    """Writes `OUT.filter.json` beside the rows."""
+    masked, summary = mask(dict(card)), out.with_suffix(".filter.json")
     write_whole(summary, json.dumps(masked, indent=2, ensure_ascii=False) + "\n", errors="backslashreplace")
-    write_whole(page, "\n".join(_lines(out.name, masked)) + "\n", errors="backslashreplace")
-    return summary, page
-
-
-def _lines(name: str, card: Mapping[str, Any]) -> list[str]:
-    counts, verifier, decoding = card["counts"], card["verifier"], card["decoding"]
-    sampled = f"{decoding['num_samples']} samples of each prompt at temperature {decoding['temperature']:g}"
-    if card["pass_rate"] is None:
-        what = f"{counts['rows']:,} responses to {counts['prompts_kept']:,} of {counts['prompts']:,} prompts."
-        rule = f"Kept is each that {code(verifier['spec'])} gives more than {verifier['threshold']:g}, once."
-    else:
-        low, high = card["pass_rate"]
-        what = f"{counts['rows']:,} of {counts['prompts']:,} prompts."
-        rule = f"Kept is each of whose samples {code(verifier['spec'])} accepts {low:g} to {high:g} (values above "
-        rule += f"{verifier['threshold']:g}); the rate is of few samples and not exact."
-    lines = [f"# {escape(name)}", "", what, rule, ""]
-    lines += [
-        f"- Prompts: {code(card['data'])}",
-        f"- Model: {code(card['model']['path'])}, {card['model']['fingerprint'][:12]}",
-    ]
-    lines += [f"- Sampling: {sampled}, at most {decoding['max_new_tokens']} tokens, seed {decoding['seed']}"]
-    lines += [f"- Samples {fate}: {number:,}" for fate, number in counts["samples"].items()]
-    audit = card["audit"]
-    lines += ["", "## Audit of the verifier", ""]
-    if audit is None:
-        return [*lines, "Not audited: how many of the accepted samples are wrong is not known. `--audit` measures it."]
-    lines += [f"Against {code(audit['gold'])} on the same samples, with 95 % intervals over prompts:", ""]
-    return [*lines, *(f"- {words}: {_words(audit[key])}" for key, words in _AUDITED.items())]
+    return summary
 
 
 def cell(estimate: Estimate) -> dict[str, float | int | None]:
@@ -283,8 +244,3 @@ def cell(estimate: Estimate) -> dict[str, float | int | None]:
     ends = (estimate.value, estimate.low, estimate.high)
     value, low, high = (None if math.isnan(end) else end for end in ends)
     return {"value": value, "low": low, "high": high, "prompts": estimate.n}
-
-
-def _words(found: Mapping[str, Any]) -> str:
-    value, low, high = (math.nan if found[key] is None else float(found[key]) for key in ("value", "low", "high"))
-    return str(Estimate(value, low, high, found["prompts"], "prompts"))

@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align import services
-from align.assets import find_recipe
+from align.assets import find_recipe, written_recipe
 from align.checks.launch import current_launch
 from align.checks.vllm_server import await_server
 from align.console import say
-from align.errors import RecipeError, RunFolderError
+from align.errors import RecipeError
 from align.models.at_hand import is_hub_id, require_model
-from align.models.hub import is_pushed, refusal, repository
+from align.models.hub import push
 from align.models.model_files import most_parameters
 from align.models.rewards import named_rewards
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe, load_recipe
 from align.runs.agreement import agree_on_data, agree_on_stage, own_folder
-from align.runs.folder import record_push, was_pushed
+from align.runs.hook import Hook
 from align.runs.peers import joined
 from align.runs.stages import Stage, ToDo
 from align.services.findings import print_findings
@@ -74,28 +74,31 @@ class TrainResult:
 
 
 def train(
-    recipe: str | Path,
+    recipe: str | Path | Mapping[str, Any],
     *,
     resume: str | None = None,
     time_limit: str | None = None,
     allow_changed_data: bool = False,
+    on_end: str | None = None,
     **settings: Any,
 ) -> TrainResult:
     """Trains on a recipe in this process, as `align train` does.
 
     Args:
-        recipe: A file, or the name of a shipped one.
+        recipe: A file, the name of a shipped one, or its keys and values.
         resume: `auto`, or a checkpoint to go on from.
         time_limit: After which it is saved and ended, such as `3h` or `90m`.
         allow_changed_data: Whether a run goes on although its data is another one by now.
+        on_end: Command for the shell, called at an alarm and at the end; see `align.runs.hook`.
         **settings: Keys of the recipe that win over the file, such as `learning_rate=1e-6` or
             `dataset={"max_rows": 100}`.
 
     Raises:
         UserError: If the recipe cannot be trained on.
     """
-    code = run(str(recipe), (), resume, time_limit, allow_changed_data, settings)
-    return TrainResult(load_recipe(find_recipe(str(recipe)), (), settings).folder, code == 0)
+    name = written_recipe(recipe)
+    code = run(name, (), resume, time_limit, allow_changed_data, settings, on_end)
+    return TrainResult(load_recipe(find_recipe(name), (), settings).folder, code == 0)
 
 
 def run(
@@ -105,10 +108,12 @@ def run(
     time_limit: str | None = None,
     allow_changed_data: bool = False,
     settings: Mapping[str, Any] | None = None,
+    on_end: str | None = None,
 ) -> int:
     """Trains here; returns 0 when finished, 75 if stopped early and `--resume auto` goes on, 1 if it cannot go on."""
     seconds = read_seconds(time_limit, "--time_limit") if time_limit else None
     recipe = load_recipe(find_recipe(name), overrides, settings)
+    hook = Hook(on_end, recipe.folder)
     with joined() as peers, ExitStack() as held:
         is_shared = own_folder(peers, recipe, held)
         stage = agree_on_stage(peers, recipe, resume, is_shared, current_launch().sharding)
@@ -136,7 +141,13 @@ def run(
                 say("`save_only_model: true`: checkpoints hold no optimizer, so a run that is killed cannot go on.")
             if prepared.warnings:
                 print_findings(prepared.warnings, stderr=True)
-        return _train_stage(stage, prepared, seconds, is_shared)
+        try:
+            code = _train_stage(stage, prepared, seconds, is_shared, hook)
+        except BaseException as error:  # Ctrl-C among them
+            hook.call("failed", f"{name} ended early. {type(error).__name__}: {error}")
+            raise
+        hook.call("stopped" if code else "finished", f"{name} has {'stopped early' if code else 'finished'}.")
+        return code
 
 
 def _require_models(recipe: Recipe) -> None:
@@ -150,7 +161,7 @@ def _require_models(recipe: Recipe) -> None:
         require_model(each, recipe.model.model_revision if each == recipe.model.model_name_or_path else None)
 
 
-def _train_stage(stage: Stage, prepared: Prepared, seconds: float | None, is_shared: bool) -> int:
+def _train_stage(stage: Stage, prepared: Prepared, seconds: float | None, is_shared: bool, hook: Hook) -> int:
     recipe = stage.recipe
     quiet_environment(recipe.uses_vllm)
     use_threads(most_parameters([prepared.model]))
@@ -163,11 +174,10 @@ def _train_stage(stage: Stage, prepared: Prepared, seconds: float | None, is_sha
         atexit.register(gc.unfreeze)  # else Triton takes its own, which are never freed, for leaks and lists them
     from align.training.as_in_trl import leave_process_group
 
-    is_finished = train_stage(stage, prepared, seconds, is_shared)
-    unpushed = push(recipe, stage.folder) if is_finished else None
+    is_finished = train_stage(stage, prepared, seconds, is_shared, hook)
     leave_process_group(recipe.uses_vllm)
-    if unpushed:  # after everything else was done
-        raise RunFolderError(unpushed)
+    if is_finished:
+        _push(stage)
     return 0 if is_finished else 1 if recipe.settings.save_only_model else TO_BE_CONTINUED
 
 
@@ -178,28 +188,14 @@ def _say_finished(stage: Stage) -> int:
         say(sentence)
     if os.environ.get("RANK", "0") == "0":
         write_missing_report(stage.folder)
-    if unpushed := push(stage.recipe, stage.folder):
-        raise RunFolderError(unpushed)
+    _push(stage)
     return 0
 
 
-def push(recipe: Recipe, folder: Path) -> str | None:
-    """Pushes a finished run if its recipe asks for it and that is not done; returns why it is not on the hub."""
-    repo = repository(recipe)
-    if not is_pushed(recipe) or was_pushed(folder, repo) or os.environ.get("RANK", "0") != "0":
-        return None
-    from align.training.hub import push_finished
-
-    try:
-        place = push_finished(recipe, folder)
-    except Exception as error:  # of the hub, the network and the disk: none of them takes the model away
-        return (
-            f"The run is finished and its model is in {folder}, but it is not on the hub: {refusal(error, repo)} The "
-            "same command with `--resume auto` pushes it, without a step."
-        )
-    record_push(folder, place)
-    print(f"Model, tokenizer and card are at {place}.")
-    return None
+def _push(stage: Stage) -> None:
+    """Pushes a finished run from its main process, where its recipe asks for it."""
+    if stage.recipe.settings.push_to_hub and os.environ.get("RANK", "0") == "0":
+        print(f"Model, tokenizer and card are at {push(stage.recipe, stage.folder)}.")
 
 
 def read_seconds(text: str, name: str) -> float:

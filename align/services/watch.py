@@ -17,6 +17,7 @@ from align.runs.folder import RECIPE_FILE, record_end, record_run, set_log_aside
 from align.training.callbacks import AlarmLines, MetricsFile
 from align.training.guarded_rewards import GuardedRewards, become, rules_of, scores_completions, take_over
 from rewards.catalog import resolve_reward
+from rewards.extras import listed
 from rewards.running.protocol import reward_name
 
 if TYPE_CHECKING:
@@ -72,10 +73,10 @@ def watch(
     _check_own(folder)
     scores, kinds = scores_completions(trainer), type(trainer).mro()
     class_name = next(each.__name__ for each in kinds if each.__module__.startswith(("trl.", "transformers.")))
-    given = [name for name, value in {"audits": audits, "stop_on": stop_on, **keys}.items() if value]
-    left_out = [] if scores or not given else [f"scores no completions, so {_listed(given)} cannot apply"]
-    if isinstance(trainer, GuardedRewards) and (own := [name for name in keys if name != "alarms"]):
-        left_out.append(f"was built with rules of its own, so {_listed(own)} cannot apply")
+    given = [f"`{name}`" for name, value in {"audits": audits, "stop_on": stop_on, **keys}.items() if value]
+    left_out = [] if scores or not given else [f"scores no completions, so {listed(given)} cannot apply"]
+    if isinstance(trainer, GuardedRewards) and (own := [f"`{name}`" for name in keys if name != "alarms"]):
+        left_out.append(f"was built with rules of its own, so {listed(own)} cannot apply")
     if scores:
         guarding, rules = rules_of(settings, _paths(names))
         take_over(trainer, rules, functions, guarding)
@@ -111,7 +112,13 @@ class Watched(Parent):
         finally:
             if is_main:
                 self._logged_before = self._log_size()
-                _write_page(self._run_folder)
+                from align.report import build_report
+
+                try:
+                    say(f"The page of this run is {build_report(self._run_folder)}.")
+                except Exception as error:  # whatever its tables hold, the training is done
+                    why, again = one_line(error).rstrip("."), f"align report {self._run_folder}"
+                    say(f"This run has no page: {why}. `{again}` tries again.")
 
     def _log_size(self) -> int:
         path = self._run_folder / "metrics.jsonl"
@@ -172,9 +179,10 @@ def _show_completions(trainer: Any, folder: Path) -> list[str]:
     if trainer.log_completions:
         return []
     report_to = trainer.args.report_to
-    uploads = [name for name in UPLOADING if name in ([report_to] if isinstance(report_to, str) else report_to or [])]
+    reported = [report_to] if isinstance(report_to, str) else report_to or []
+    uploads = [f"`{name}`" for name in UPLOADING if name in reported]
     if uploads:
-        return [f"would upload completions to {_listed(uploads)}, so none are kept; `log_completions=True` allows it"]
+        return [f"would upload completions to {listed(uploads)}, so none are kept; `log_completions=True` allows it"]
     trainer.log_completions, trainer.num_completions_to_print = True, 0
     if trainer.is_world_process_zero():
         (folder / COMPLETIONS).mkdir(parents=True, exist_ok=True)
@@ -196,17 +204,3 @@ def _record(trainer: Any, class_name: str, rewards: list[str], watched: Mapping[
     head = {"method": (class_name.removesuffix("Trainer") or class_name).lower(), "watched": class_name}
     named = {"model_name_or_path": model, **({"reward_funcs": rewards} if rewards else {})}
     return {**head, **named, **watched, **changed}
-
-
-def _listed(names: Sequence[str]) -> str:
-    quoted = [f"`{name}`" for name in names]
-    return " and ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
-
-
-def _write_page(folder: Path) -> None:
-    from align.report import build_report
-
-    try:
-        say(f"The page of this run is {build_report(folder)}.")
-    except Exception as error:  # whatever its tables hold, the training is done
-        say(f"This run has no page: {one_line(error).rstrip('.')}. `align report {folder}` tries again.")

@@ -95,12 +95,12 @@ class _Refusal(RuntimeError):
 
 def process_of(tool: Any) -> ToolProcess | None:
     """Returns the process that a guarded tool, or the method of a guarded environment, calls."""
-    return getattr(getattr(tool, "__self__", None), "_process", getattr(tool, "process", None))
+    return getattr(getattr(tool, "__self__", None), "_guard_process", getattr(tool, "process", None))
 
 
 def lost_by(environment: Any) -> str:
     """Says why an environment is lost; empty if it is not, or has no guard."""
-    return environment._lost if isinstance(environment, GuardedEnvironment) else ""
+    return environment._guard_lost if isinstance(environment, GuardedEnvironment) else ""
 
 
 def as_column(rows: Iterable[Any]) -> list[str]:

@@ -44,7 +44,8 @@ def check_name(text: str) -> None:
     if other is not None:
         raise ValueError(f"{text!r} cannot be run here: {OTHERS[other]}. Environments of `verifiers` can.")
     if not text.startswith(PREFIX) or not text.removeprefix(PREFIX).partition("?")[0]:
-        raise ValueError(f"`environment` must be written {PREFIX}NAME or {PREFIX}NAME?key=value; got {text!r}.")
+        written = f"{PREFIX}NAME, {PREFIX}NAME?key=value or ./file.py:Class"
+        raise ValueError(f"`environment` must be written {written}; got {text!r}.")
     Hosted(text)
 
 
@@ -108,32 +109,32 @@ def asked(spec: str, process: ToolProcess, question: str, arguments: Mapping[str
 class HostedEnvironment(GuardedEnvironment):
     """Stands for a rollout in an environment of others; each environment has a subclass, with its tools."""
 
-    _serve = Hosted
+    _guard_serve = Hosted
 
-    def _pay(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    def _guard_pay(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         """Scores a finished rollout by the rubric; None for all where that fails."""
-        return scores_by_name(self._rewards, _by_environment(self, messages))
+        return scores_by_name(self._guard_rewards, _by_environment(self, messages))
 
-    def _ends(self, messages: Sequence[Mapping[str, Any]]) -> bool:
+    def _guard_ends(self, messages: Sequence[Mapping[str, Any]]) -> bool:
         """Asks whether the rollout is over, before the policy writes again; a question that fails costs the row."""
-        if self._stops and not self._lost:
+        if self._guard_stops and not self._guard_lost:
             try:
-                self._over = bool(self._ask("", {"messages": messages}, IS_OVER))
+                self._guard_over = bool(self._guard_ask("", {"messages": messages}, IS_OVER))
             except ToolError as error:
-                self._lost = f"@stop: {error}"
-        return self._over
+                self._guard_lost = f"@stop: {error}"
+        return self._guard_over
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as its name: what rewards in workers would read of it is in another process."""
-        return str, (self._spec,)
+        return str, (self._guard_spec,)
 
 
 def host_environment(spec: str, limits: Limits) -> type[HostedEnvironment]:
     """Makes a class whose methods are the tools of an environment, and whose instances are processes of their own."""
     described = describe(spec, limits)
     tools = [tool_of(schema) for schema in described.tools]
-    own = {"_spec": spec, "_limits": limits, "__doc__": f"Rollouts of {spec}."}
-    own |= {"_rewards": tuple(dict(described.rewards)), "_stops": described.stops}
+    own = {"_guard_spec": spec, "_guard_limits": limits, "__doc__": f"Rollouts of {spec}."}
+    own |= {"_guard_rewards": tuple(dict(described.rewards)), "_guard_stops": described.stops}
     return type("Hosted", (HostedEnvironment,), own | {tool.__name__: guarded_method(tool) for tool in tools})
 
 
@@ -244,7 +245,7 @@ class Rubric:
 
 def _by_environment(environment: Any, messages: Any) -> Scores | str:
     try:
-        return environment._lost or _read(environment._ask("", {"messages": messages}, SCORE))
+        return environment._guard_lost or _read(environment._guard_ask("", {"messages": messages}, SCORE))
     except ToolError as error:
         return str(error)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from align.tools.named import Spec, find_factory, find_tool
 
 LONGEST_CONTENT = 100_000  # characters of a result that the model is shown
-MAKE, GET, COPY = "make", "get", "copy"  # questions to an environment that are no calls of its methods
+MAKE, GET, COPY, PLAIN = "make", "get", "copy", "plain"  # questions to an environment, beside calls of tools
 
 
 class Call(NamedTuple):
@@ -22,7 +22,15 @@ class Call(NamedTuple):
     name: str
     arguments: Mapping[str, Any] = {}
     seed: str = ""  # of the global generators of `random` and numpy, so that a run can be repeated
-    question: str = ""  # empty for a call; `make`, `get` (an attribute) or `copy` ask something else of an environment
+    question: str = (
+        ""  # empty for a call of the model; an attribute, a copy and a call of a reward are asked for by others
+    )
+
+
+class Raised(NamedTuple):
+    """What a call in a copy of a process raised, in words."""
+
+    text: str
 
 
 class Loaded:
@@ -47,10 +55,14 @@ class ServedTools:
         self.specs = specs
         self.found: dict[str, Callable[..., Any]] = {}
 
+    def load(self) -> None:
+        """Finds the tools."""
+        self.found = {tool.__name__: tool for tool in map(find_tool, self.specs)}
+
     def __call__(self, call: Call) -> Any:
         """Answers a call with what the model is shown."""
         if not self.found:
-            self.found = {tool.__name__: tool for tool in map(find_tool, self.specs)}
+            self.load()
         return as_content(_run(self.found[call.name], call))
 
 
@@ -61,6 +73,10 @@ class ServedEnvironment:
         self.spec = spec
         self.instance: Any = None
 
+    def load(self) -> None:
+        """Finds what makes an instance, and makes none."""
+        find_factory(self.spec)
+
     def __call__(self, call: Call) -> Any:
         """Answers a call: methods that are tools with what the model is shown, others with what they return."""
         if self.instance is None:
@@ -69,13 +85,26 @@ class ServedEnvironment:
         if call.question == MAKE:
             return describe(self.instance)
         if call.question == GET:
-            return getattr(self.instance, call.name)
+            return self._read(call.name)
         if call.question == COPY:
             return pickle.dumps(self.instance)
+        if call.question == PLAIN:
+            return wait_for(getattr(self.instance, call.name)(*call.arguments["given"], **call.arguments["named"]))
         result = _run(getattr(self.instance, call.name), call)
         if call.name in ("reset", "get_reward"):
             return _readable(result) if isinstance(result, str) else result
         return as_content(result)
+
+    def _read(self, name: str) -> bytes | None:
+        """Pickles an attribute; None for a method, which is called here."""
+        value = getattr(self.instance, name)
+        try:
+            return None if inspect.isroutine(value) else pickle.dumps(value)
+        except Exception as error:  # whatever pickling it leads to
+            raise ValueError(
+                f"`{name}` is a {type(value).__name__}, which cannot leave the process of its environment: have a "
+                f"method of the class, such as `_read_{name.strip('_')}`, return what is read of it, and call that"
+            ) from error
 
 
 def describe(instance: Any) -> tuple[str, str, float]:

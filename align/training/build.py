@@ -30,23 +30,17 @@ def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]
     for module in trainer.model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    _refuse_spoiled(trainer)
+    for model in (trainer.model, *getattr(trainer, "reward_funcs", ())):
+        if isinstance(model, torch.nn.Module):  # on all processes: a shard is of one
+            found = gather_object([spoiled(str(getattr(model.config, "name_or_path", "")), model.named_parameters())])
+            if problem := next(filter(None, found), ""):
+                raise RecipeError(problem)
     for place, spec in enumerate(recipe.reward_funcs):
         if name := named_model(spec)[0]:
             trainer.reward_func_names[place] = name  # TRL would name the model by its folder
     _require_batch(trainer.args, trainer.train_dataset, "train", "no step is made")
     _require_batch(trainer.args, trainer.eval_dataset, "eval", "nothing is evaluated")
     return trainer
-
-
-def _refuse_spoiled(trainer: Any) -> None:
-    """Refuses a model, or a reward model, with weights that are not finite, on all processes: a shard is of one."""
-    for model in (trainer.model, *getattr(trainer, "reward_funcs", ())):
-        if isinstance(model, torch.nn.Module):
-            name = str(getattr(model.config, "name_or_path", ""))
-            found = gather_object([spoiled(name, model.named_parameters())])
-            if problem := next(filter(None, found), ""):
-                raise RecipeError(problem)
 
 
 def _require_batch(args: Any, rows: Any, name: str, loss: str) -> None:
@@ -186,6 +180,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     # Without an accelerator TRL's default of bf16 stops, and accelerate needs to be told.
     of_device = {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
     settings = {name: value for name, value in OUR_DEFAULTS.items() if name in known} | of_device | recipe.training
+    settings["push_to_hub"] = False  # TRL would upload the run folder; `align.models.hub` pushes the model
     of_model = {"model_init_kwargs": model_kwargs(recipe), "chat_template_path": recipe.model.chat_template_path}
     return settings | {name: value for name, value in of_model.items() if name in known}
 

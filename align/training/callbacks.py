@@ -19,6 +19,7 @@ from align.console import make_console, say
 from align.errors import RecipeError, UserError
 from align.evaluation.statistics.metrics import Estimate, mean_correlation, mean_over_logs, told, wilson_interval
 from align.evaluation.statistics.trends import parted
+from align.progress import EVERY_SECONDS, words_of_time
 from align.recipe.alarms import Alarm, alarm_of
 from align.recipe.problems import one_line
 from align.recipe.rules import suggestion
@@ -32,9 +33,10 @@ SHOWN = {
     "completions/clipped_ratio": "clipped",
     "kl": "kl",
     "accuracy": "accuracy",
+    "probe/greedy": "probe",
 }
 _PREFIX = "eval_"
-EVERY_SECONDS = 30.0
+_COSTS_AFTER, _LEAST = 10, 0.05  # steps; share of a step that is worth a word
 SHARE = 0.01  # of the time that a run has trained
 _TIMED = ("_generate", "_ask_again", "_calculate_rewards", "_generate_and_score_completions", "training_step")
 
@@ -59,11 +61,13 @@ class MetricsFile(TrainerCallback):
 class RunProgress(TrainerCallback):
     """Shows a bar with the few numbers that matter, or a line per log; as a context it gives the terminal back."""
 
-    def __init__(self, own: Mapping[str, str] | None = None) -> None:
+    def __init__(self, own: Mapping[str, str] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         first, *rest = SHOWN.items()
         self.shown = dict([first, *(own or {}).items(), *rest])
-        self.console = make_console(stderr=True)
+        self.console, self.clock = make_console(stderr=True), clock
         self.bar: Progress | None = None
+        self.steps, self.has_costs = 0, False  # made by this process; whether it was said what one costs
+        self.began = self.told = 0.0  # when it began, and wrote a line
 
     def __enter__(self) -> "RunProgress":
         """Returns itself."""
@@ -77,7 +81,9 @@ class RunProgress(TrainerCallback):
             self.bar.stop()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Starts the bar."""
+        """Starts the bar and the clock."""
+        self.steps, self.began = 0, self.clock()
+        self.told = self.began
         if state.is_world_process_zero and self.console.is_terminal:
             self.bar = Progress(
                 MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
@@ -87,19 +93,43 @@ class RunProgress(TrainerCallback):
             self.task = self.bar.add_task("", total=state.max_steps, completed=state.global_step, numbers="")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Moves the bar."""
+        """Moves the bar, or writes a line if none was for half a minute."""
+        self.steps += 1
         if self.bar:
             self.bar.update(self.task, completed=state.global_step)
+        elif state.is_world_process_zero and self.clock() - self.told >= EVERY_SECONDS:
+            self._line(state)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Shows the latest numbers."""
+        """Shows the latest numbers; behind ten steps says once what one costs."""
         numbers = _numbers(logs or {}, self.shown)
         if not numbers or not state.is_world_process_zero:
             return
         if self.bar:
             self.bar.update(self.task, numbers=numbers)
         else:
-            self.console.print(f"step {state.global_step}/{state.max_steps}  {numbers}")
+            self._line(state, numbers)
+        if self.steps >= _COSTS_AFTER and not self.has_costs and state.global_step < state.max_steps:
+            say(f"After {self.steps} steps: {self._pace(state)}{_phases(logs or {})}.")
+            self.has_costs = True
+
+    def _line(self, state: Any, numbers: str = "") -> None:
+        pace = self._pace(state) if self.steps else ""
+        self.console.print("  ".join(filter(None, [f"step {state.global_step}/{state.max_steps}", numbers, pace])))
+        self.told = self.clock()
+
+    def _pace(self, state: Any) -> str:
+        each = (self.clock() - self.began) / self.steps
+        left = state.max_steps - state.global_step
+        return f"{words_of_time(each)} a step" + (f", about {words_of_time(each * left)} left" if left > 0 else "")
+
+
+def _phases(logs: Mapping[str, Any]) -> str:
+    """Says what the seconds of a step go into, the longest first."""
+    spent = {name.removeprefix("time/"): value for name, value in logs.items() if name.startswith("time/")}
+    shares = sorted(((value / sum(spent.values()), name) for name, value in spent.items()), reverse=True)
+    named = [f"{name.replace('_', ' ')} {share:.0%}" for share, name in shares if share > _LEAST]
+    return f" ({', '.join(named)})" if named else ""
 
 
 def _numbers(logs: Mapping[str, Any], shown: Mapping[str, str]) -> str:
@@ -133,8 +163,13 @@ Log = tuple[int, int, float, float | None]  # step behind which it began, its ow
 class AlarmLines(TrainerCallback):
     """Prints one line when a signal is above its limit beyond chance, once per signal, or ends training."""
 
-    def __init__(self, thresholds: Mapping[str, float], stops: Sequence[str] = ()) -> None:
-        self.thresholds, self.stops = thresholds, stops
+    def __init__(
+        self,
+        thresholds: Mapping[str, float],
+        stops: Sequence[str] = (),
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self.thresholds, self.stops, self.tell = thresholds, stops, tell
         self.recent: dict[str, list[Log]] = {}
         self.begun = 0  # step at which this process began
         self.told: dict[str, float] = {}  # signal to the limit that it was told to be above
@@ -162,14 +197,22 @@ class AlarmLines(TrainerCallback):
             kept.append((kept[-1][1] if kept else self.begun, state.global_step, numbers[key], comparisons))
             del kept[:-_MOST_LOGS]
         for name, alarm, key in looks:
-            seen = self._parted(alarm, key, state) if alarm.moves else self._estimated(alarm, key)
+            look = self._lasting if alarm.lasts else self._estimated
+            seen = self._parted(alarm, key, state) if alarm.moves else look(alarm, key)
             if seen:
-                self._tell(name, alarm, key, *seen, signals[key])
+                best = getattr(state, "best_model_checkpoint", None)
+                self._tell(name, alarm, key, *seen, signals[key], f" The best so far is {best}." if best else "")
 
     def _estimated(self, alarm: Alarm, key: str) -> tuple[int, Estimate] | None:
         kept = last_logs(self.recent[key])
         found = estimated(kept, is_share=alarm.chart.share)
         return (kept[0][0], found) if len(kept) >= _FEWEST_LOGS else None
+
+    def _lasting(self, alarm: Alarm, key: str) -> tuple[int, Estimate] | None:
+        """Takes the least of the last logs, each the near end of an interval."""
+        kept = self.recent[key][-alarm.lasts :]
+        least = min(log[2] for log in kept)
+        return (kept[0][0], Estimate(least, least, least, len(kept), "looks")) if len(kept) == alarm.lasts else None
 
     def _parted(self, alarm: Alarm, key: str, state: Any) -> tuple[int, Estimate] | None:
         """Looks at the whole run when it has an eighth more of logs, since each look may err."""
@@ -181,7 +224,9 @@ class AlarmLines(TrainerCallback):
         found = parted(rewards, values, way, is_share=alarm.chart.share)
         return found and (logs[-found[0]]["step"] - 1, found[1])
 
-    def _tell(self, name: str, alarm: Alarm, key: str, calm: int, found: Estimate, signal: Any) -> None:
+    def _tell(
+        self, name: str, alarm: Alarm, key: str, calm: int, found: Estimate, signal: Any, best: str = ""
+    ) -> None:
         limit, step = self.thresholds[name], self.recent[key][-1][1]
         is_new = name in self.stops or self.told.get(key) != limit
         if found.low > limit and is_new:
@@ -192,9 +237,10 @@ class AlarmLines(TrainerCallback):
                 checkpoint = f"go on from a checkpoint before step {calm + 1}, or " if calm else ""
                 raise UserError(
                     f"{sentence} Training ends here since `stop_on` names {name}; mend the cause and {checkpoint}"
-                    "start anew."
+                    f"start anew.{best}"
                 )
             say(sentence)
+            self.tell(sentence)
 
 
 def last_logs(kept: Sequence[Log]) -> Sequence[Log]:

@@ -22,7 +22,7 @@ from align.recipe.alarms import ALARMS
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, RewardSettings, short_name
 from align.secrets import mask
-from align.training.build import trainer_arguments
+from align.training.build import eval_dataset, trainer_arguments
 from align.training.output_head import WholeHead, check_fused_head
 from align.training.reward_records import (
     FEWEST_SILENT,
@@ -490,4 +490,6 @@ def rewarded_arguments(recipe: Recipe, data: TrainingData[Any], rewards: Rewards
         reward_tokenizer(reward, conversational=conversational) if isinstance(reward, str) else None
         for reward in trained
     ]
+    probe = eval_dataset(data.probe_rows)
+    given |= {"probe": probe, "eval_dataset": given["eval_dataset"] or probe}
     return given | {"reward_funcs": trained, "reward_processing_classes": tokenizers, "reward_rules": rules}

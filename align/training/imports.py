@@ -1,7 +1,5 @@
 """What a run imports of its libraries: what it does not need is left out, or waits until it is used."""
 
-import functools
-import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +26,7 @@ def load_libraries(*, without_vllm: bool = False) -> None:
     Nothing is missing afterwards, also for other code. With `without_vllm` what TRL generates with is loaded as if
     vLLM were not installed, whose import takes seconds; TRL cannot use it in this process afterwards.
     """
-    with _read_once(), _waiting(), _models_listed_once():
+    with _waiting():
         import_module("transformers.trainer")
         import_module("trl")
         if without_vllm and GENERATION not in sys.modules:
@@ -96,40 +94,3 @@ def _function(module: str, name: str) -> Callable[..., Any]:
 
     call.__name__ = call.__qualname__ = name
     return call
-
-
-@contextmanager
-def _read_once() -> Iterator[None]:
-    """Has the names of installed packages read once, which takes 0.4 s, and not by each library."""
-    read = importlib.metadata.packages_distributions
-    importlib.metadata.packages_distributions = functools.cache(read)
-    try:
-        yield
-    finally:
-        importlib.metadata.packages_distributions = read
-
-
-@contextmanager
-def _models_listed_once() -> Iterator[None]:
-    """Has the files of all models of transformers read once, which takes 0.5 s, and not by `transformers.models` too.
-
-    transformers keeps what it has read of a folder, but of fewer folders than there are.
-    """
-    models = Path(str(import_module("transformers").__file__)).parent / "models"
-    utils: Any = import_module("transformers.utils.import_utils")
-    define = utils.define_import_structure
-
-    def listed(path: Any, prefix: str | None = None) -> Any:
-        if prefix is not None or Path(path).parent != models:
-            return define(path, prefix)
-        whole = define(models, prefix="models")  # which is kept; `transformers` adds its other modules
-        return {
-            needed: {name.removeprefix("models."): each for name, each in found.items() if name.startswith("models.")}
-            for needed, found in whole.items()
-        }
-
-    utils.define_import_structure = listed
-    try:
-        yield
-    finally:
-        utils.define_import_structure = define

@@ -49,15 +49,14 @@ def write_model_card(
     fingerprints: dict[str, str],
     rows: Rows,
     warnings: Sequence[str] = (),
-    repo: str | None = None,
 ) -> None:
-    """Writes README.md, in place of TRL's draft, into a run folder, or one that is pushed to the hub as `repo`."""
+    """Writes README.md, in place of TRL's draft, into a run folder."""
     base = mask(recipe.model.model_name_or_path)
     card: Card = recipe.record.part("card")(recipe, rows)
     metadata = card_metadata(recipe, card, rows)
     values = {
         "metadata": metadata.to_yaml().strip(),
-        "name": repo or folder.name,
+        "name": folder.name,
         "base": Markup(f"[{base}](https://huggingface.co/{base})") if hub_id(base) else code(Path(base).name),
         "card": card,
         "is_adapter": recipe.model.use_peft,

@@ -48,6 +48,7 @@ class Unlogged(TrainerCallback):
         is_same = len(losses) == args.world_size  # else no process has the rows of one of those
         self._trainer._tr_loss += losses[args.process_index] if is_same else sum(losses) / len(losses)
         self._trainer._total_loss_scalar = kept["logged_loss"]
+        self._trainer._initial_global_step = 0  # by whose distance transformers divides the sum from 5.19 on
         self._trainer._globalstep_last_logged = kept["last_logged"]
         for name, values in kept["metrics"].items():
             self._trainer._metrics["train"][name].extend(values)

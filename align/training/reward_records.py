@@ -445,11 +445,6 @@ def rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray
 
 def ranks_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Returns places in the order of each group, ties at their mean; each group counts on from the one before."""
-    order = np.lexsort((values, groups))
-    ordered, group = values[order], groups[order]
-    begins = np.append(True, (ordered[1:] != ordered[:-1]) | (group[1:] != group[:-1]))[: len(order)]
-    ties = np.cumsum(begins) - 1
-    places = np.bincount(ties, weights=np.arange(len(order))) / np.bincount(ties)
-    ranks = np.empty(len(order))
-    ranks[order] = places[ties]
-    return ranks
+    both = np.stack((groups, values))
+    _, ties, counts = np.unique(both, axis=1, return_inverse=True, return_counts=True)
+    return np.asarray(np.cumsum(counts) - (counts + 1) / 2)[ties.ravel()]

@@ -90,7 +90,14 @@ def typed_dataset(rows: Rows) -> Dataset:
     try:
         dataset = Dataset.from_list(list(rows), **MIXED)
     except (ValueError, OverflowError):  # of Arrow, which names no column
-        _check_columns(rows)
+        for name in dict.fromkeys(name for row in rows for name in row):
+            try:
+                Dataset.from_dict({name: [row.get(name) for row in rows]}, **MIXED)
+            except (ValueError, OverflowError) as error:
+                raise DataError(
+                    f"Column `{name}` has values that a data set cannot hold together: {error}. Write large numbers "
+                    f"as texts, or give all values of the column one type."
+                ) from error
         raise
     features = dict(dataset.features)
     if not _has_json(features):
@@ -113,17 +120,6 @@ def _written(value: Any, feature: Any) -> Any:
     if isinstance(feature, List) and value is not None and _has_json(feature.feature):
         return [_written(each, feature.feature) for each in value]
     return value
-
-
-def _check_columns(rows: Rows) -> None:
-    for name in dict.fromkeys(name for row in rows for name in row):
-        try:
-            Dataset.from_dict({name: [row.get(name) for row in rows]}, **MIXED)
-        except (ValueError, OverflowError) as error:
-            raise DataError(
-                f"Column `{name}` has values that a data set cannot hold together: {error}. Write large numbers as "
-                f"texts, or give all values of the column one type."
-            ) from error
 
 
 def shares_weights(trainer: Any) -> bool:

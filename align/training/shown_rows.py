@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from align.data.conversations import last_text, message_text
 from align.data.media.rows import listed_images
 from align.data.media.thumbnails import spread_places, thumbnails
 from align.whole_files import whole_file, write_whole
@@ -89,108 +90,45 @@ def write_copies(column: "deque[Any]", media: MediaFolder) -> None:
 
 
 def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40) -> None:
-    """Writes an even sample of pairs to `pairs.parquet`, the first one included, and small copies of their images.
+    """Writes an even sample of checked pairs to `pairs.parquet`, the first included, and small copies of their images.
 
-    A row that lacks a column, or holds something unexpected in it, gets an empty value there: a sample for reading is
-    no reason to stop a run.
+    A column that a row lacks is empty there.
     """
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
     schema = pa.schema(
         {
-            "id": pa.string(),
-            "prompt": pa.string(),
-            "chosen": pa.string(),
-            "rejected": pa.string(),
-            "chosen_spans": pa.list_(pa.list_(pa.int64())),
-            "rejected_spans": pa.list_(pa.list_(pa.int64())),
+            **dict.fromkeys(("id", "prompt", "chosen", "rejected"), pa.string()),
+            **dict.fromkeys(("chosen_spans", "rejected_spans"), pa.list_(pa.list_(pa.int64()))),
             "spans_from": pa.string(),
             "marked_share": pa.float64(),
-            "source": pa.string(),
-            "attribute": pa.string(),
+            **dict.fromkeys(("source", "attribute"), pa.string()),
             "tie": pa.bool_(),
             "images": pa.list_(pa.string()),
         }
     )
     media = MediaFolder(folder)
-    sample = [rows[place] for place in spread_places(len(rows), limit)]
-    kept = [_plain(row) | {"images": _images(row.get("images"), media)} for row in sample]
+    kept = [_in_texts(rows[place], media) for place in spread_places(len(rows), limit)]
     table = pa.Table.from_pylist(kept, schema=schema)
     with whole_file(folder / PAIRS_FILE) as draft:
         parquet.write_table(table, draft)
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    chosen, rejected = _response(row.get("chosen")), _response(row.get("rejected"))
-    share, tie = row.get("marked_share"), row.get("tie")
-    return {
-        "id": _name(row.get("id")),
-        "prompt": _prompt(row.get("prompt")),
-        "chosen": chosen,
-        "rejected": rejected,
-        "chosen_spans": _spans(row.get("chosen_spans"), chosen),
-        "rejected_spans": _spans(row.get("rejected_spans"), rejected),
-        "spans_from": _name(row.get("spans_from")),
-        "marked_share": float(share) if isinstance(share, int | float) else None,
-        "source": _name(row.get("source")),
-        "attribute": _name(row.get("attribute")),
-        "tie": tie if isinstance(tie, bool) else None,
-    }
+def _in_texts(row: Mapping[str, Any], media: MediaFolder) -> dict[str, Any]:
+    """Writes messages as paragraphs that begin with the role, and a response as the bare text that spans refer to."""
+    prompt, found = row["prompt"], dict(row)
+    if not isinstance(prompt, str):
+        found["prompt"] = "\n\n".join(f"{message['role']}: {message_text(message)}" for message in prompt)
+    for side in ("chosen", "rejected"):
+        text = found[side] = last_text(row[side])
+        found[f"{side}_spans"] = [span for span in row.get(f"{side}_spans") or () if span[1] <= len(text)]
+    return found | {"images": None if row.get("images") is None else _images(row["images"], media)}
 
 
-def _images(images: Any, media: MediaFolder) -> list[str | None] | None:
+def _images(images: Sequence[Any], media: MediaFolder) -> list[str | None]:
     """Keeps small copies and names each by its file; what is not shown or not readable, by its name in the data."""
-    if not isinstance(images, list | tuple):
-        return None
     copies = zip(images, thumbnails(images), strict=True)
     paths = [(image.get("path") if isinstance(image, Mapping) else image, copy) for image, copy in copies]
-    names = [(_name(path) if isinstance(path, str | Path) else None, copy) for path, copy in paths]
+    names = [(str(path) if isinstance(path, str | Path) else None, copy) for path, copy in paths]
     return [name if copy is None else media.keep(copy) for name, copy in names]
-
-
-def _name(value: Any) -> str | None:
-    return None if value is None else _encodable(str(value))
-
-
-def _prompt(value: Any) -> str:
-    """Writes messages as paragraphs that begin with the role."""
-    if isinstance(value, list | tuple):
-        return _encodable("\n\n".join(_message(message) for message in value))
-    return "" if value is None else _encodable(str(value))
-
-
-def _message(message: Any) -> str:
-    if not isinstance(message, Mapping):
-        return str(message)
-    return f"{message.get('role', '')}: {_content(message.get('content'))}"
-
-
-def _response(value: Any) -> str:
-    """Returns the bare text, to which the spans' offsets refer."""
-    if isinstance(value, list | tuple) and value and isinstance(value[-1], Mapping):
-        value = _content(value[-1].get("content"))
-    return "" if value is None else _encodable(str(value))
-
-
-def _content(content: Any) -> str:
-    """Returns the text of a message; parts that are no text are named."""
-    if isinstance(content, list | tuple):
-        parts = ((p.get("text") or f"[{p.get('type')}]") if isinstance(p, Mapping) else p for p in content)
-        return " ".join(map(str, parts))
-    return "" if content is None else str(content)
-
-
-def _spans(value: Any, text: str) -> list[list[int]]:
-    """Keeps what is a stretch of the text."""
-    spans = value if isinstance(value, list | tuple) else []
-    return [list(span) for span in spans if _is_span(span) and 0 <= span[0] < span[1] <= len(text)]
-
-
-def _is_span(span: Any) -> bool:
-    return isinstance(span, list | tuple) and len(span) == 2 and all(isinstance(offset, int) for offset in span)
-
-
-def _encodable(text: str) -> str:
-    """Replaces lone surrogates, one character by one, so that offsets still hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")

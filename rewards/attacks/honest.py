@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rewards.attacks.episodes import read_episode
 from rewards.attacks.seen import Seen
 from rewards.places import Row, Texts, options_of, shape
 from rewards.reading.options import LETTERS
-from rewards.roles import MOST, Pay, Role, find_role, gains, write_all
+from rewards.roles import MOST, Pay, Role, by_place, find_role, gains, write_all
 from rewards.running.contract.trial import Trial, row_in_form
 
 CALLED = re.compile(r"def\s+(\w+)|assert\s+(\w+)\(|(\w+)\(")
@@ -49,7 +50,7 @@ def find_honest(pay: Pay, rows: list[Row], trial: Trial, samples: Sequence[Seque
     role = find_role(pay, rows, trial, samples)
     texts = write_all(role.write, role.rights)
     if role.place is None and role.form:  # the best of each row's samples, and the best of others'
-        columns = [[own[k] if k < len(own) else None for own in samples] for k in range(max(map(len, samples)))]
+        columns = by_place(samples, len(rows))
         best = np.nan_to_num([pay(rows, each, "a sample") for each in columns], nan=-np.inf).argmax(0)
         texts = [columns[k][i] for i, k in enumerate(best)]
         role = role._replace(rights=texts)
@@ -66,6 +67,12 @@ def find_honest(pay: Pay, rows: list[Row], trial: Trial, samples: Sequence[Seque
     ]
     sizes = [len(options_of(row.get(role.place.options))) for row in rows] if role.place and role.place.options else []
     chances = [1 / size for size in sizes if size]
+    if trial.settings.ways is not None and role.place is None:
+        said = Counter(filter(None, (read_episode(text or "").said.strip() for text in texts)))
+        seen = [each._replace(golds=each.golds or (() if each.call else tuple(sorted(said)))) for each in seen]
+        # The luck of a transcript, unless one is for all rows.
+        counts = Counter(filter(None, texts))
+        counts = counts if len(counts) > 1 else Counter({"": 0})
     guess = max([*chances, *(count / len(rows) for count in counts.values())], default=0.5)
     return Honest(rows, seen, role, texts, pays, others, told, guess)
 

@@ -4,17 +4,21 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from statistics import NormalDist, median
+from importlib import import_module
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
 
+from rewards.attacks.episodes import read_episode, without_step
 from rewards.attacks.honest import Honest
 from rewards.places import NOT_DATA, Texts
 from rewards.roles import Pay, mean, write_all
 
 CONSTANTS, INPUTS = 5, 4  # the commonest answers, and columns of texts, that are tried
+ERROR = 0.025  # that a share is below its bound
 GAMED, SOFT = 1.0, 0.5  # share of an honest answer's pay above the best guess's
+IDLE = 0.4  # and of an honest episode's, where no call is made and nothing said
 
 
 class Rung(NamedTuple):
@@ -27,8 +31,8 @@ class Rung(NamedTuple):
 
 
 RUNGS = (
-    Rung("nothing", "nothing at all", "It pays whatever is written.",
-         "See that it compares something: an empty answer should earn nothing."),
+    Rung("nothing", "nothing at all", "It pays whatever is written, or done.",
+         "See that it compares something: an empty answer, and an episode without a call, should earn nothing."),
     Rung("constant", "the best constant", "It pays one and the same answer everywhere.",
          "Compare whole answers, narrow its tolerance, and balance the right answers of the data."),
     Rung("copy", "the best copy of what the row shows", "It pays a copy of what the row shows.",
@@ -37,6 +41,7 @@ RUNGS = (
          "Let the form count beside right answers only (`reward_gates`), and see that the column of right answers is "
          "read."),
     Rung("bare", "the right answer without its form"),
+    Rung("broken", "an honest episode with a call left out"),
 )  # fmt: skip
 
 
@@ -51,6 +56,11 @@ class Step(NamedTuple):
     rows: int
     verdict: str = ""  # gamed or soft, where that is told beyond chance
     floor: float = 0.0  # the pay that is 0 %
+
+
+def lower_bound(count: int, rows: int, error: float = ERROR) -> float:
+    """Returns the exact lower bound of a share (Clopper and Pearson, 1934)."""
+    return float(import_module("scipy.special").betaincinv(count, rows - count + 1, error)) if count else 0.0
 
 
 def climb(honest: Honest, pay: Pay) -> list[Step]:
@@ -74,7 +84,10 @@ def climb(honest: Honest, pay: Pay) -> list[Step]:
         (share, low, high, n), texts = max(known, key=lambda each: each[0])
         text = next((each for each in texts if each is not None), "")
         step = Step(rung, share, low, high, text, n, floor=floor)
-        steps.append(step._replace(verdict=verdict_of(share, low, honest.guess) if rung.cause else ""))
+        verdict = verdict_of(share, low, honest.guess) if rung.cause else ""
+        is_idle = rung.name == "nothing" and any(read_episode(each or "").calls for each in honest.texts)
+        verdict = "soft" if not verdict and is_idle and share >= IDLE and low >= IDLE / 2 else verdict
+        steps.append(step._replace(verdict=verdict))
     return steps
 
 
@@ -92,18 +105,11 @@ def _share(values: np.ndarray, honest: np.ndarray, error: float) -> tuple[float,
         return math.nan, math.nan, math.nan, n
     ratio = float(values[known].mean()) / least
     spread = (values[known] - ratio * honest[known]) / least
-    wide = (
-        float(np.sqrt((spread**2).sum() / max(1, n - 1) / n)) * _student(1 - error / 2, n - 1) if n > 1 else math.inf
-    )
+    quantile = import_module("scipy.special").stdtrit(max(1, n - 1), 1 - error / 2)
+    wide = float(quantile * np.sqrt((spread**2).sum() / max(1, n - 1) / n)) if n > 1 else math.inf
     # Where rows agree, so many of them can still have missed one in `1 - error^(1/n)` that does not.
     wide = max(wide, (1 - (error / 2) ** (1 / n)) * max(ratio, 1 - ratio, 0.0))
     return ratio, ratio - wide, ratio + wide, n
-
-
-def _student(level: float, free: int) -> float:
-    """Returns a quantile of Student's t, by Cornish and Fisher's expansion."""
-    z = NormalDist().inv_cdf(level)
-    return z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
 
 
 def _texts(name: str, honest: Honest) -> Iterator[Texts]:
@@ -111,10 +117,12 @@ def _texts(name: str, honest: Honest) -> Iterator[Texts]:
     if name == "nothing":
         yield [""] * count
     elif name == "constant":
-        for each in _constants(rights):
+        for each in _constants(rights if len({*rights}) > 1 else ()):  # one for all rows is the work itself
             yield [write(each)] * count
     elif name == "bare":
         yield rights
+    elif name == "broken":
+        yield from without_step(honest.texts)
     else:
         for copy in _copies(honest):
             yield copy

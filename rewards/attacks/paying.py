@@ -3,17 +3,19 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from rewards.places import Row
-from rewards.running.contract import LocalSubject, RemoteSubject, Settings, Stopped
+from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec, Stopped
 from rewards.running.contract.calls import call_arguments
 from rewards.running.contract.repeats import usable_forms
 from rewards.running.contract.samples import Sample
 from rewards.running.contract.signature import check_signature
 from rewards.running.contract.trial import Form, Trial
+from rewards.running.workers import WorkerPool
 
 MOST_STOPS = 3  # texts that hang a reward, or end its process
 
@@ -24,6 +26,14 @@ class Unusable(Exception):
     def __init__(self, reward: str, problems: list[str]) -> None:
         super().__init__(" ".join(problems))
         self.reward, self.problems = reward, problems
+
+
+@contextmanager
+def apart(specs: Sequence[Spec], limits: Limits) -> Iterator[list[RemoteSubject]]:
+    """Opens rewards in a process that can be killed; raises `WorkerError` if none can be started."""
+    limits = limits._replace(completion=max(limits.completion, limits.call / 50))  # a call is for many rows
+    with Drain() as drain, WorkerPool(Remote(specs), output=drain.inlet) as pool:
+        yield [RemoteSubject(pool, i, spec.spec, limits) for i, spec in enumerate(specs)]
 
 
 def begin(subject: LocalSubject | RemoteSubject, settings: Settings) -> tuple[Trial, Form]:

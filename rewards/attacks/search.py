@@ -149,15 +149,15 @@ class Search:
         known = [each for each, score in self.scores.items() if score[0] > -np.inf]
         return sorted(known, key=lambda each: (*self.scores[each], -len(each.parts), -len(str(each))), reverse=True)
 
-    def shrink(self, mix: Mix, is_gamed: Callable[[Mix, Sequence[str]], bool]) -> tuple[Mix, Sequence[str]]:
-        """Leaves out parts, lines and words of a mixture that wins, as long as what is left is paid as much."""
+    def shrink(self, mix: Mix, judge: Callable[[Mix, Sequence[str]], Any]) -> Any:
+        """Leaves out parts, lines and words of a mixture that wins, as long as it does, and judges what is left."""
         least, self.cuts = self.scores[mix], 0
         own = Mix(joint=mix.joint)
         (parts,) = self._cut([mix.parts], lambda each: self.texts(own._replace(parts=(*each[0],))), least)
         fewer = own._replace(parts=(*parts,))
-        mix = fewer if is_gamed(fewer, self.texts(fewer)) else mix
-        texts = self._words(self.texts(mix), least)
-        return mix, texts if is_gamed(mix, texts) else self.texts(mix)
+        mix = fewer if judge(fewer, self.texts(fewer)).verdict == "gamed" else mix
+        found = judge(mix, self._words(self.texts(mix), least))
+        return found if found.verdict == "gamed" else judge(mix, self.texts(mix))
 
     def _has_time(self) -> bool:
         return len(self.scores) < MOST and self.goes_on()

@@ -21,6 +21,7 @@ class Seen(NamedTuple):
     limit: int = 4000  # characters that a response may have
     form: Callable[[str], str] = str  # writes an answer as the reward reads it
     tags: ResponseFormat = DEFAULT_FORMAT
+    episode: str = ""  # an honest one with tools, for plays beside or behind it
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -34,7 +35,8 @@ class Family(NamedTuple):
     name: str
     about: str  # what they have in common
     remedy: str
-    copies: str = ""  # what they are made of: `row` what it shows, `prompt` the same so that others' fail, `code`
+    # What they are made of: `row` what it shows, `prompt` the same so that others' fail, `code`, the row's `episode`.
+    copies: str = ""
     is_text: bool = False  # whether they say nothing where a program is asked for
     by_luck: bool = True  # whether one of so many may be the right answer on half of the rows
 
@@ -60,17 +62,18 @@ class Hack(NamedTuple):
     family: Family
     about: str  # what it writes, in words
     func: Callable[..., str | None]
-    verdict: str = "gamed"  # on a reward that pays it; `beside` and `misread` are of those that take the right answer
+    verdict: str = "gamed"  # on a reward that pays it, or `handed`; with the right answer: `beside`, `misread`
     copies: str = ""  # as in its family
     variant: tuple[Any, ...] = ()
     is_answer: bool = False  # it writes an answer, which is given in the form that the reward reads
     is_rule: bool = False  # it is one rule for all rows, which may be right on most of them
     keeps_right: bool = False  # it leaves the words of the right answer, which may be all that is right of it
+    control: Callable[[Seen], str | None] | None = None  # the same without what earns, which must be paid less
 
     @property
     def needs_right(self) -> bool:
         """Whether it takes the right answer: a policy that knows it is not gaming."""
-        return self.verdict != "gamed"
+        return self.verdict in ("beside", "misread")
 
     def write(self, seen: Seen, right: str | None) -> str | None:
         """Writes a response; None where there is none for such a row."""

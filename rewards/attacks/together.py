@@ -7,15 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rewards.running import protocol
 from rewards.running.contract import Spec
-from rewards.running.protocol import (
-    asks_a_model,
-    is_async,
-    reads_whole_batch,
-    renders_messages,
-    result_of,
-    reward_name,
-)
 from rewards.running.scores import Composition
 
 
@@ -40,14 +33,14 @@ class Sum:
         self, funcs: Sequence[Callable[..., Any]], weights: Sequence[float], composition: Composition
     ) -> None:
         self.funcs, self.weights, self.composition = list(funcs), np.asarray(weights, float), composition
-        names = [reward_name(func) for func in funcs]
+        names = [protocol.reward_name(func) for func in funcs]
         gates = [
             f" (behind {names[composition.gates[i]]})" if i in composition.gates else "" for i in range(len(names))
         ]
         parts = zip(weights, names, gates, strict=True)
         self.__name__ = " + ".join(f"{'' if w == 1 else f'{w:g} '}{name}{gate}" for w, name, gate in parts if w)
-        for told in (asks_a_model, reads_whole_batch, renders_messages):
-            name = "whole_batch" if told is reads_whole_batch else told.__name__
+        for told in (protocol.asks_a_model, protocol.reads_whole_batch, protocol.renders_messages):
+            name = "whole_batch" if told is protocol.reads_whole_batch else told.__name__
             setattr(self, name, any(map(told, funcs)))
         all_of = [each for func in funcs for each in inspect.signature(func).parameters.values()]
         kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -57,10 +50,8 @@ class Sum:
 
     def __call__(self, **given: Any) -> list[float | None]:
         """Scores completions."""
-        scored = [result_of(func(**given)) if is_async(func) else func(**given) for func in self.funcs]
+        scored = [protocol.result_of(f(**given)) if protocol.is_async(f) else f(**given) for f in self.funcs]
         values = np.array([[np.nan if x is None else x for x in each] for each in scored], float).T
         counted = self.composition.apply(values)
-        totals = np.nansum(counted * self.weights, axis=1)
-        return [
-            None if lost else float(total) for lost, total in zip(np.isnan(counted).all(axis=1), totals, strict=True)
-        ]
+        totals = np.where(np.isnan(counted).all(axis=1), np.nan, np.nansum(counted * self.weights, axis=1))
+        return [None if np.isnan(total) else float(total) for total in totals]

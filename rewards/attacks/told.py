@@ -7,10 +7,9 @@ import numpy as np
 
 from rewards.attacks.honest import find_honest
 from rewards.attacks.ladder import Rung, Step, climb, near
-from rewards.attacks.paying import Paying, Unusable, begin
+from rewards.attacks.paying import Paying, Unusable, apart, begin
 from rewards.roles import MOST, forms_of, gains, mean, write_all
-from rewards.running.contract import Drain, Limits, Remote, RemoteSubject, Settings, Spec
-from rewards.running.workers import WorkerPool
+from rewards.running.contract import Limits, RemoteSubject, Settings, Spec
 
 NOT_SURE, LONG = "I am not sure.", "I say it again. " * 400  # what penalties are for
 UNREAD = Rung("unread", "a text without an answer", "It pays what it cannot read.", "Pay nothing for that.")
@@ -43,9 +42,8 @@ class Told(NamedTuple):
 
 def told_apart(specs: Sequence[Spec], settings: Settings, limits: Limits) -> list[Told | None]:
     """Tells of rewards what exchanges do to their pay; None of one that asks a model, hangs or differs from itself."""
-    limits = limits._replace(completion=max(limits.completion, limits.call / 50))
-    with Drain() as drain, WorkerPool(Remote(specs), output=drain.inlet) as pool:
-        return [_told(RemoteSubject(pool, i, spec.spec, limits), settings) for i, spec in enumerate(specs)]
+    with apart(specs, limits) as subjects:
+        return [_told(each, settings) for each in subjects]
 
 
 def _told(subject: RemoteSubject, settings: Settings) -> Told | None:

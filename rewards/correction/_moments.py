@@ -118,34 +118,24 @@ def _scaled(moments: Moments) -> Moments:
     return moments._replace(scale=moments.scale * unit, cross=moments.cross / np.outer(unit, unit))
 
 
-class Partialled(NamedTuple):
-    """Cross products of E endogenous columns and L instruments without the exogenous columns' part."""
+def partial_out(moments: Moments, layout: Layout) -> tuple[Array, Array]:
+    """Removes the exogenous columns from cross products of E endogenous columns; returns `(E, E)`, what is left.
 
-    endogenous: Array  # (E, E)
-    between: Array  # (E, L)
-    instruments: Array  # (L, L)
-
-    @property
-    def explained(self) -> Array:
-        """Returns the `(E, E)` part of the endogenous columns' that the instruments explain."""
-        return np.asarray(self.between @ np.linalg.solve(self.instruments, self.between.T))
-
-
-def partial_out(moments: Moments, layout: Layout) -> Partialled:
-    """Removes the exogenous columns from the cross products of endogenous columns and instruments."""
-    cross = moments.cross
+    The second are the parts of it that the instruments explain.
+    """
+    cross, count = moments.cross, layout.endogenous
     kept = cross[1 + layout.exogenous :, 1 + layout.exogenous :]
     if layout.exogenous:
         exogenous = slice(1, 1 + layout.exogenous)
         between = cross[exogenous, 1 + layout.exogenous :]
         kept = kept - between.T @ np.linalg.solve(cross[exogenous, exogenous], between)
-    count = layout.endogenous
-    return Partialled(kept[:count, :count], kept[:count, count:], kept[count:, count:])
+    moved = kept[:count, count:]
+    return kept[:count, :count], moved @ np.linalg.solve(kept[count:, count:], moved.T)
 
 
 def cragg_donald(moments: Moments, layout: Layout) -> float:
     """Computes Cragg and Donald's statistic (1993), the F of the worst-identified mix of endogenous columns."""
-    parts = partial_out(moments, layout)
-    noise = (parts.endogenous - parts.explained) / (moments.num_rows - 1 - len(layout.first_stage))
+    whole, explained = partial_out(moments, layout)
+    noise = (whole - explained) / (moments.num_rows - 1 - len(layout.first_stage))
     root = np.linalg.inv(np.linalg.cholesky(noise))
-    return float(np.linalg.eigvalsh(root @ parts.explained @ root.T)[0] / layout.instruments)
+    return float(np.linalg.eigvalsh(root @ explained @ root.T)[0] / layout.instruments)

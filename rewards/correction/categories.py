@@ -120,7 +120,7 @@ def find_categories(
     return tuple(
         category(name, counted)
         for name, counted in counts.items()
-        if counted and (kinds[name] != {_CODE} or _are_codes(counted))
+        if counted and (kinds[name] != {_CODE} or (len(counted) in FEW_VALUES and min(counted.values()) >= LEAST_ROWS))
     )
 
 
@@ -128,10 +128,6 @@ def _kind(value: Any, label: str) -> str:
     if isinstance(value, int | float | str) and not isinstance(value, bool) and label.removeprefix("-").isdecimal():
         return _CODE
     return _TEXT if isinstance(value, str) and not is_number(value) and not is_like_date(value) else _NUMBER
-
-
-def _are_codes(counts: Mapping[str, int]) -> bool:
-    return len(counts) in FEW_VALUES and min(counts.values()) >= LEAST_ROWS
 
 
 def is_text(value: Any) -> bool:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from rewards.correction._moments import Array
 from rewards.correction.categories import Category, find_categories, labelled, may_be_category
 from rewards.correction.numeric import listed, read_numbers
 
-Missing = Literal["refuse", "drop"]
 BEND = "\0bend "  # what the names of the columns of a curve begin with, as no name of a user's does
 
 
@@ -37,7 +36,6 @@ class Observations(NamedTuple):
     groups: Array | None = None
     text: Array | None = None  # N texts
     features: Any = None  # (N, D) array or scipy sparse matrix that stands for the text
-    num_dropped: int = 0  # rows left out because a value was missing
     outcome_unit: str | None = None  # that dates of the outcome were turned into
 
     @property
@@ -143,13 +141,10 @@ def read_sample(
     features: Any = None,
     instruments: Any = None,
     groups: Any = None,
-    missing: Missing = "refuse",
     categories: Sequence[Category] | None = None,
     lines: Collection[str] | None = (),
 ) -> Observations:
-    """Reads the parts of a table, checks that they have one length, and treats missing values as told."""
-    if missing not in ("refuse", "drop"):
-        raise ValueError(f"`missing` must be `refuse` or `drop`, got {missing!r}.")
+    """Reads the parts of a table; raises `ValueError` unless they have one length and no value is missing."""
     observed = read_numbers(outcome, "outcome", "outcome")
     sample = Observations(
         observed.values,
@@ -161,31 +156,14 @@ def read_sample(
         outcome_unit=observed.unit,
     )
     _check_lengths(sample)
-    holes = _missing(sample)
-    gone = np.zeros(sample.num_rows, dtype=bool)
-    for mask in holes.values():
-        gone |= mask
-    if not gone.any():
-        return sample
-    if missing == "refuse":
-        counts = ", ".join(f"{name} ({mask.sum()} rows)" for name, mask in holes.items() if mask.any())
+    holes = {name: mask for name, mask in _missing(sample).items() if mask.any()}
+    if holes:
+        counts = ", ".join(f"{name} ({mask.sum()} rows)" for name, mask in holes.items())
+        first = min(int(np.argmax(mask)) for mask in holes.values())
         raise ValueError(
-            f"Values are missing or not finite in {counts}, first in row {int(np.argmax(gone))}. Fill them, or state "
-            "a policy: `missing: drop` leaves those rows out and counts them."
+            f"Values are missing or not finite in {counts}, first in row {first}. Fill them, or leave such rows out."
         )
-    return take(sample, ~gone)._replace(num_dropped=int(gone.sum()))
-
-
-def take(sample: Observations, kept: Array) -> Observations:
-    """Returns the rows of a sample that a mask or an order of indices picks."""
-
-    def pick(values: Any) -> Any:
-        if isinstance(values, Columns):
-            return values._replace(values=values.values[kept])
-        return None if values is None else values[kept]
-
-    by_row = ("outcome", "confounders", "instruments", "groups", "text", "features")
-    return sample._replace(**{name: pick(getattr(sample, name)) for name in by_row})
+    return sample
 
 
 def _check_lengths(sample: Observations) -> None:

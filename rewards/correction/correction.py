@@ -90,7 +90,7 @@ class Correction:
     intervals: tuple[tuple[float, float], ...]  # of 95 %
     means: tuple[float, ...]  # where the correction was fitted; corrected outcomes are those at the mean
     num_rows: int  # that were used
-    num_dropped: int  # left out because a value was missing
+    num_dropped: int  # that whoever read the rows left out
     num_clusters: int | None  # groups that the errors are clustered by, None without
     assumptions: tuple[str, ...]  # which make the coefficients the confounders' effect
     breaks_if: str  # what would break the assumptions

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from rewards.correction._moments import Array, Layout
-from rewards.correction.columns import CorrectionWarning, Missing, read_sample
+from rewards.correction.columns import CorrectionWarning, read_sample
 from rewards.correction.correction import WORDS, Correction, formula_in_words
 from rewards.correction.cross_fitting import Residuals
 from rewards.correction.curves import Curve, drawn
@@ -43,7 +43,6 @@ class Corrector:
 
     name: ClassVar[str]
     reads_text: ClassVar[bool] = True
-    missing: Missing
     curved: bool
 
     def fit(
@@ -66,10 +65,8 @@ class Corrector:
             instruments: Table, mapping, or `(N, L)` array.
             groups: `(N,)` labels. Rows of a group share a fold, and errors are clustered by group.
         """
-        own: dict[str, Any] = {"missing": self.missing, "lines": self.lines}
-        sample = read_sample(
-            outcome, confounders, text=text, features=features, instruments=instruments, groups=groups, **own
-        )
+        given: dict[str, Any] = {"text": text, "features": features, "instruments": instruments, "groups": groups}
+        sample = read_sample(outcome, confounders, **given, lines=self.lines)
         refuse_one_group(sample.groups)
         self._fit(table_of(sample))
         return self
@@ -124,8 +121,6 @@ class Corrector:
         columns = slice(1, 1 + len(names))
         means, deviations = moments.means[columns], moments.deviations[columns]
         warned = [*found.warnings, *filter(None, (each.in_words for each in table.categories))]
-        if table.sample.num_dropped:
-            warned.append(f"{table.sample.num_dropped} rows were left out because a value was missing.")
         if found.num_clusters is not None and found.num_clusters < FEW_CLUSTERS:
             warned.append(
                 f"There are only {found.num_clusters} groups; below {FEW_CLUSTERS} intervals are too narrow."
@@ -152,7 +147,7 @@ class Corrector:
             intervals=tuple(map(tuple, found.estimates.intervals.tolist())),
             means=tuple(means.tolist()),
             num_rows=moments.num_rows,
-            num_dropped=table.sample.num_dropped,
+            num_dropped=0,
             num_clusters=found.num_clusters,
             assumptions=described.assumptions,
             breaks_if=described.breaks_if,
@@ -197,7 +192,6 @@ class NoCorrection(Corrector):
 
     name = "none"
     curved = False
-    missing: Missing = "refuse"
 
     def _find(self, table: DesignTable) -> Found:
         width = len(table.confounders)
@@ -216,7 +210,6 @@ class NaiveResidual(Corrector):
     name = "ols"
     reads_text = False
     curved: bool = True  # whether numbers are removed by a curve; False is a line each
-    missing: Missing = "refuse"
 
     def _find(self, table: DesignTable) -> Found:
         sums = estimate(table.read, Layout(len(table.confounders)), table.moments)

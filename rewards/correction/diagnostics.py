@@ -172,7 +172,7 @@ def placebo(
     """
     if permute not in get_args(What) or (permute == "instrument" and columns.get("instruments") is None):
         raise ValueError(f"`permute` must be `confounder`, or `instrument` with `instruments`; got {permute!r}.")
-    sample = read_sample(outcome, confounders, missing=corrector.missing, lines=corrector.lines, **columns)
+    sample = read_sample(outcome, confounders, lines=corrector.lines, **columns)
     fixed = {"text": sample.text, "features": sample.features, "groups": sample.groups}
     rng = np.random.default_rng(seed)
     coefficients, strengths = [], []

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.columns import Missing, Observations
+from rewards.correction.columns import Observations
 from rewards.correction.corrector import Corrector, Found
 from rewards.correction.cross_fitting import Residuals, cross_fit, partial_out_text, text_features
 from rewards.correction.least_squares import least_squares
@@ -30,7 +30,6 @@ class DoubleML(Corrector):
     ridge: Sequence[float] = RIDGE  # penalties to choose from, by the error on held-out folds
     seed: int = 0  # of the folds
     curved: bool = True  # whether numbers are removed by a curve; False is a line each
-    missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
     def _find(self, table: DesignTable) -> Found:
         sample = table.sample._replace(features=text_features(table.sample, self.max_words))

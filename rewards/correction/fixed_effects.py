@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rewards.correction._moments import Array, Layout, collect, in_chunks
-from rewards.correction.columns import Missing, Observations
+from rewards.correction.columns import Observations
 from rewards.correction.correction import as_label
 from rewards.correction.corrector import Corrector, Found
 from rewards.correction.cross_fitting import NEEDED_BY, text_features
@@ -39,7 +39,6 @@ class FixedEffects(Corrector):
     max_words: int = 2000  # that TF-IDF keeps; not used with `features`
     seed: int = 0  # of the SVD
     curved: bool = True  # whether numbers are removed by a curve; False is a line each
-    missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
     def _check(self, table: DesignTable) -> None:
         refuse_degenerate(("outcome",), "outcome", table.moments, [0])

@@ -1,16 +1,15 @@
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from rewards.correction._moments import Array, Layout, Moments, Read, collect, cragg_donald, in_chunks
-from rewards.correction.columns import Missing
+from rewards.correction._moments import Array, Layout, collect, in_chunks
 from rewards.correction.corrector import Corrector, Found
 from rewards.correction.cross_fitting import partial_out_text
 from rewards.correction.double_ml import RIDGE, DoubleML, found_by_residuals
-from rewards.correction.least_squares import Estimates, estimate
+from rewards.correction.least_squares import Sums, estimate
 from rewards.correction.refusals import refuse_degenerate, refuse_instruments, refuse_too_few_rows
 from rewards.correction.table import DesignTable, reordered, without_bends
 
@@ -24,24 +23,6 @@ NOT_RUN = (
     "there are {groups:,} groups and {conditions} conditions"
 )
 OnWeak = Literal["fallback", "refuse", "keep"]
-
-
-class TwoStage(NamedTuple):
-    """Two-stage least squares of E endogenous columns with what tells whether to believe it."""
-
-    estimates: Estimates  # of the exogenous, then the endogenous columns
-    num_clusters: int | None  # groups that errors are clustered by, None without
-    f_statistics: Array  # (E,), robust; classical where there are no more groups than instruments
-    partial_r2: Array  # (E,) share that the instruments explain beyond exogenous columns
-    cragg_donald: float  # F of the worst-identified mix of endogenous columns; the classical F if there is one
-    overidentification: float | None  # None if there are as many instruments as columns, or too few groups
-    overidentification_p: float | None  # small means that the instruments contradict each other
-    overidentification_test: str | None  # which test it is, or why it was not run
-
-    @property
-    def strength(self) -> float:
-        """Returns the smallest of all F statistics, which the weak-instrument rule looks at."""
-        return min(self.cragg_donald, *self.f_statistics.tolist())
 
 
 @dataclass(eq=False)
@@ -64,7 +45,6 @@ class InstrumentalVariables(Corrector):
     ridge: Sequence[float] = RIDGE  # penalties to choose from
     seed: int = 0  # of the folds
     curved: bool = True  # whether numbers are removed by a curve; False is a line each
-    missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
     @property
     def lines(self) -> Collection[str] | None:
@@ -100,21 +80,22 @@ class InstrumentalVariables(Corrector):
         order = np.concatenate([np.flatnonzero(~moved), np.flatnonzero(moved)])  # exogenous confounders come first
         places = np.concatenate([[0], 1 + order, 1 + len(moved) + np.arange(len(instruments))])
         layout = Layout(int((~moved).sum()), int(moved.sum()), len(instruments))
-        stages = two_stage_least_squares(*reordered(read, moments, places), layout)
+        read, moments = reordered(read, moments, places)
+        stages = estimate(read, layout, moments)
         stages = stages._replace(estimates=stages.estimates.picked(np.argsort(order)))
         by_text = None if left is None else found_by_residuals(sample, left)
-        return self._judge(table.confounders, moved, stages, by_text)
+        names = np.array(table.confounders)[moved].tolist()
+        return self._judge(stages, _describe(stages, layout, names, np.flatnonzero(moved)), by_text)
 
-    def _judge(self, names: tuple[str, ...], moved: Array, stages: TwoStage, by_text: Found | None) -> Found:
+    def _judge(self, stages: Sums, details: dict[str, Any], by_text: Found | None) -> Found:
         """Applies the weak-instrument rule; `by_text` is double ML on the same residuals, None without text."""
-        details = _describe(stages, np.array(names)[moved].tolist(), np.flatnonzero(moved))
         if by_text is None:
             found = Found(stages.estimates, self.name, [NO_TEXT], details | {"text_controls": False})
             found = found._replace(num_clusters=stages.num_clusters)
         else:
             details |= by_text.details | {"text_controls": True}
             found = by_text._replace(estimates=stages.estimates, estimator=self.name, details=details)
-        found.warnings.extend(_contradiction(stages))
+        found.warnings.extend(_contradiction(details))
         if stages.strength >= self.weak_f:
             return found
         weak = f"The instruments are weak: the smallest first-stage F is {stages.strength:.3g}, below {self.weak_f:g}"
@@ -145,35 +126,31 @@ class InstrumentalVariables(Corrector):
         return np.array([name in moved for name in table.confounders])
 
 
-def _contradiction(stages: TwoStage) -> list[str]:
-    p_value = stages.overidentification_p
-    if p_value is None or p_value >= CONTRADICTION_P:
-        return []
-    return [
-        f"The instruments contradict each other (over-identification p = {p_value:.2g} < {CONTRADICTION_P}, "
-        f"{stages.overidentification_test}): at least one reaches the outcome in another way."
-    ]
-
-
-def two_stage_least_squares(read: Read, moments: Moments, layout: Layout) -> TwoStage:
-    """Fits outcome ~ 1 + exogenous + endogenous, the last moved by instruments, with robust or clustered errors."""
-    sums = estimate(read, layout, moments)
+def _describe(sums: Sums, layout: Layout, moved: Sequence[str], places: Array) -> dict[str, Any]:
+    """Lists what tells whether to believe the stages; a small p says that the instruments contradict each other."""
     over, surplus = sums.overidentification, layout.instruments - layout.endogenous
     test = None if not surplus else SCORE_TEST if sums.num_clusters is None else CLUSTERED_TEST
     if surplus and over is None:
         conditions = 1 + layout.exogenous + layout.instruments
         test = NOT_RUN.format(groups=sums.num_clusters, conditions=conditions)
-    p_value = None if over is None else float(import_module("scipy.special").chdtrc(surplus, over))
-    found = sums.estimates, sums.num_clusters, sums.f_statistics, sums.partial_r2
-    return TwoStage(*found, cragg_donald(moments, layout), over, p_value, test)
-
-
-def _describe(stages: TwoStage, moved: Sequence[str], places: Array) -> dict[str, Any]:
-    told = ("cragg_donald", "strength", "overidentification", "overidentification_p", "overidentification_test")
     return {
-        "two_stage_coefficients": stages.estimates.coefficients[places].tolist(),
-        "two_stage_standard_errors": stages.estimates.standard_errors[places].tolist(),
-        "first_stage_f": dict(zip(moved, stages.f_statistics.tolist(), strict=True)),
-        "partial_r2": dict(zip(moved, stages.partial_r2.tolist(), strict=True)),
-        **{name: getattr(stages, name) for name in told},
+        "two_stage_coefficients": sums.estimates.coefficients[places].tolist(),
+        "two_stage_standard_errors": sums.estimates.standard_errors[places].tolist(),
+        "first_stage_f": dict(zip(moved, sums.f_statistics.tolist(), strict=True)),
+        "partial_r2": dict(zip(moved, sums.partial_r2.tolist(), strict=True)),
+        "cragg_donald": sums.cragg_donald,
+        "strength": sums.strength,
+        "overidentification": over,
+        "overidentification_p": None if over is None else float(import_module("scipy.special").chdtrc(surplus, over)),
+        "overidentification_test": test,
     }
+
+
+def _contradiction(details: Mapping[str, Any]) -> list[str]:
+    p_value = details["overidentification_p"]
+    if p_value is None or p_value >= CONTRADICTION_P:
+        return []
+    return [
+        f"The instruments contradict each other (over-identification p = {p_value:.2g} < {CONTRADICTION_P}, "
+        f"{details['overidentification_test']}): at least one reaches the outcome in another way."
+    ]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rewards.correction._moments import Array, Layout, Moments, Read, collect, in_chunks, partial_out
+from rewards.correction._moments import Array, Layout, Moments, Read, collect, cragg_donald, in_chunks, partial_out
 
 LEVEL = 0.95
 SINGULAR = 1e-13  # share of a column's variance, or of a condition's, below which rounding is all there is
@@ -61,9 +61,17 @@ class Sums(NamedTuple):
 
     estimates: Estimates  # of all columns but the instruments, robust to unequal variances (HC1), or clustered
     num_clusters: int | None  # None without
-    f_statistics: Array  # (E,), Wald statistics over the number of instruments; see `TwoStage`
+    f_statistics: Array  # (E,), robust; classical where there are no more groups than instruments
     partial_r2: Array  # (E,) share that the instruments explain beyond exogenous columns
-    overidentification: float | None  # Wooldridge's robust score statistic, or Hansen's J with clusters
+    cragg_donald: float  # F of the worst-identified mix of endogenous columns; nan without any
+    # Wooldridge's robust score statistic, or Hansen's J with clusters; None if there are as many instruments as
+    # columns, or too few groups
+    overidentification: float | None
+
+    @property
+    def strength(self) -> float:
+        """Returns the smallest of all F statistics, which the weak-instrument rule looks at."""
+        return min(self.cragg_donald, *self.f_statistics.tolist())
 
 
 def least_squares(outcome: Array, columns: Array, clusters: Array | None = None) -> Sums:
@@ -91,7 +99,8 @@ def estimate(read: Read, layout: Layout, moments: Moments | None = None, absorbe
     covariance = bread @ scores.second.meat() @ bread * _correction(moments.num_rows, num_parameters, clusters)
     degrees = float(moments.num_rows - num_parameters if clusters is None else clusters - 1)
     found = Estimates(slopes, covariance, degrees).scaled(scale[0] / scale[layout.regressors])
-    return Sums(found, clusters, *scores.first_stages(), scores.overidentified())
+    worst = cragg_donald(moments, layout) if layout.endogenous else float("nan")
+    return Sums(found, clusters, *scores.first_stages(), worst, scores.overidentified())
 
 
 class _Meat:
@@ -154,8 +163,8 @@ class _Scores:
         if not self.first:
             return np.empty(0), np.empty(0)
         moments, stage, tested = self.moments, self.layout.first_stage, slice(self.layout.exogenous, None)
-        parts = partial_out(moments, self.layout)
-        partial_r2 = np.diag(parts.explained) / np.diag(parts.endogenous)
+        whole, explained = partial_out(moments, self.layout)
+        partial_r2 = np.diag(explained) / np.diag(whole)
         inverse = np.linalg.inv(moments.cross[np.ix_(stage, stage)])
         clusters, left = self.second.num_clusters, moments.num_rows - len(stage) - 1
         if clusters is not None and clusters <= self.layout.instruments:

@@ -94,7 +94,9 @@ def _read(
     number = None if has_versions else read_as_number(text)
     value = None if number else _json(text)
     items = None if number or isinstance(value, dict) else _items(text)
-    return gold._replace(number=number, value=value, items=items, is_words=_is_words(text))
+    is_small = all(word[1:] == word[1:].lower() for word in re.split("[ '-]", text))
+    is_words = bool(WORDS.fullmatch(text)) and is_small and len(text) > 3  # no formula, unit or abbreviation
+    return gold._replace(number=number, value=value, items=items, is_words=is_words)
 
 
 def read_as_number(text: str) -> Number | None:
@@ -116,12 +118,6 @@ def read_as_number(text: str) -> Number | None:
     sign = plain[: max(0, match.end("sign"))].strip()
     before = plain[max(0, match.end("sign")) : max(0, start)]
     return Number(abs(read.value), sign, before, body, plain[max(0, start) + len(body) :], read.unit)
-
-
-def _is_words(text: str) -> bool:
-    """Tells words from a formula, a unit or an abbreviation, whose case tells."""
-    is_small = all(word[1:] == word[1:].lower() for word in re.split("[ '-]", text))
-    return bool(WORDS.fullmatch(text)) and is_small and len(text) > 3
 
 
 def _json(text: str) -> Any:

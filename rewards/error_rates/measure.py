@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rewards.attacks.honest import find_honest
-from rewards.attacks.paying import Paying, begin
+from rewards.attacks.paying import Paying, apart, begin
 from rewards.error_rates.scored import BLOCK, Errors, Scored, cluster, errors_of, summed
 from rewards.places import Row
-from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec
-from rewards.running.workers import WorkerPool
+from rewards.running.contract import Limits, LocalSubject, RemoteSubject, Settings, Spec
 
 ANSWER = "{}"  # stands for an answer in a form
 NO_GOLD = "no row has a right answer that can be written down: name it with `--gold COLUMN` (the rows have {})."
@@ -45,9 +44,8 @@ class Measured(NamedTuple):
 
 def measure_apart(spec: Spec, settings: Settings, limits: Limits, **how: Any) -> Measured:
     """Measures a reward in a process that can be killed; raises `WorkerError` if none can be started."""
-    limits = limits._replace(completion=max(limits.completion, limits.call / 50))  # a call is for many rows
-    with Drain() as drain, WorkerPool(Remote([spec]), output=drain.inlet) as pool:
-        return measure(RemoteSubject(pool, 0, spec.spec, limits), settings, **how)
+    with apart([spec], limits) as (subject,):
+        return measure(subject, settings, **how)
 
 
 def measure(

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 from rewards.error_rates.golds import SAME, Gold, Number
@@ -20,9 +21,9 @@ YEARS = range(1000, 2101)  # whole numbers without a unit that may be one
 class Writing(NamedTuple):
     """A way to write an answer, right or wrong."""
 
+    is_right: bool
     name: str
     words: str  # what it writes
-    is_right: bool
     func: Callable[[Gold], str | None]
     unless: str = ""  # a pattern of prompts that ask for a form, so that another one may be wrong
 
@@ -200,14 +201,7 @@ def _decimal(value: Fraction) -> str | None:
     return None if scaled.denominator > 1 else (f"{int(scaled) / 10**6:.6f}".rstrip("0").rstrip(".") or "0")
 
 
-def _right(name: str, words: str, func: Callable[[Gold], str | None], unless: str = "") -> Writing:
-    return Writing(name, words, True, func, unless)
-
-
-def _wrong(name: str, words: str, func: Callable[[Gold], str | None]) -> Writing:
-    return Writing(name, words, False, func)
-
-
+_right, _wrong = partial(Writing, True), partial(Writing, False)
 WRITINGS = (
     _right("plain", "as the row has it", lambda gold: gold.text),
     _right("decimal", "a fraction as a decimal", _number(_fraction_as_decimal), OF_FORM),
@@ -216,9 +210,8 @@ WRITINGS = (
     _right("percent", "a share as a percentage", _number(_percent), OF_FORM),
     _right("trailing_zeros", "a number with zeros behind it", _number(_zeros), OF_FORM),
     _right("thousands", "thousands with or without commas", _number(_thousands), OF_FORM),
-    _right(
-        "unicode_minus", "a typographic minus", _number(lambda n: n.with_sign("\u2212") if n.sign == "-" else None)
-    ),
+    _right("unicode_minus", "a typographic minus",
+           _number(lambda n: n.with_sign("\u2212") if n.sign == "-" else None)),
     _right("spaces", "other spaces", _spaces),
     _right("dollars", "in dollar signs of LaTeX", _in_latex("$%s$")),
     _right("boxed", "in \\boxed{}", _in_latex("\\boxed{%s}")),
@@ -239,15 +232,11 @@ WRITINGS = (
     _wrong("another_both", "another option with its letter", _option("{letter}. {text}", 1)),
     _wrong("one_more", "one more", _shifted(1)),
     _wrong("one_less", "one less", _shifted(-1)),
-    _wrong(
-        "sign_turned",
-        "the sign turned",
-        _number(lambda n: n.with_sign("" if n.sign == "-" else "-") if n.value else None),
-    ),
+    _wrong("sign_turned", "the sign turned",
+           _number(lambda n: n.with_sign("" if n.sign == "-" else "-") if n.value else None)),
     _wrong("digits_swapped", "two digits swapped", _number(_digits_swapped)),
-    _wrong(
-        "ten_times", "ten times as much", _number(lambda n: n.with_body(_decimal(10 * n.value)) if n.value else None)
-    ),
+    _wrong("ten_times", "ten times as much",
+           _number(lambda n: n.with_body(_decimal(10 * n.value)) if n.value else None)),
     _wrong("turned_over", "a fraction turned over", _number(_turned_over)),
     _wrong("other_unit", "the number with another unit", _number(_other_unit)),
     _wrong("denied", "the right answer denied", _denied),
@@ -259,4 +248,4 @@ WRITINGS = (
     _wrong("json_missing", "JSON without its last key", _keys(lambda value: dict(list(value.items())[:-1]))),
     _wrong("nothing", "nothing", lambda gold: ""),
     _wrong("refusal", "a refusal", lambda gold: "I do not know"),
-)
+)  # fmt: skip

@@ -1,5 +1,6 @@
 """What a reward gave for one completion, and what of it counts beside the other rewards."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,7 +48,7 @@ def failed_scores(failure: str, message: str, size: int, seconds: float) -> list
 def _read_value(value: Any, seconds: float) -> Score:
     if value is None:
         return Score(None, seconds=seconds)
-    number = None if isinstance(value, str | bytes) or getattr(value, "ndim", None) else _as_float(value)
+    number = as_number(value)
     if number is None:
         return Score(None, "not a number", f"It returned {written(value):.200} ({type(value).__name__}).", seconds)
     if not abs(number) <= LARGEST:
@@ -55,9 +56,12 @@ def _read_value(value: Any, seconds: float) -> Score:
     return Score(number, seconds=seconds)
 
 
-def _as_float(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
+    """Reads a value as one number, infinite where it is too large; None if it is none."""
     try:
-        return float(value)
+        return None if isinstance(value, str | bytes) or getattr(value, "ndim", None) else float(value)
+    except OverflowError:
+        return math.inf
     except Exception:  # whatever a `__float__` raises
         return None
 

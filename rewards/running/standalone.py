@@ -1,4 +1,4 @@
-"""A guarded reward outside our own trainers: in somebody's script, and in the files that other frameworks load."""
+"""A guarded reward outside our own trainers: in somebody's script, and in a file that another framework loads."""
 
 import logging
 import pickle
@@ -9,7 +9,7 @@ from typing import Any
 
 from rewards.reading.responses import completion_text
 from rewards.running.guard import AsyncGuardedReward, GuardedReward, GuardSettings, Logs
-from rewards.running.protocol import is_async, result_of, reward_name
+from rewards.running.protocol import is_async, reads_whole_batch, result_of, reward_name
 from rewards.running.scores import LEFT_OUT, Score
 
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
@@ -107,7 +107,15 @@ class StandaloneReward(GuardedReward):
             columns: What the reward reads beside it, by name. Values that are no plain data, such as an object of a
                 framework, are left out.
             prompt: As `completion`.
+
+        Raises:
+            ValueError: If the reward compares the completions of a batch, which would be whatever rows wait together.
         """
+        if reads_whole_batch(self):
+            raise ValueError(
+                f"`{self.__name__}` compares the completions of a batch (`whole_batch = True`), and is asked about "
+                "one. Call it with all completions of a batch, or give a reward that scores each by itself."
+            )
         future: Future[Score] = Future()
         plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in columns.items()}
         row = {name: value for name, value in plain.items() if type(value) in PLAIN}

@@ -41,12 +41,12 @@ class Accuracy:
             >>> accuracy(["<answer>B</answer>", "Answer: A"], [["iron", "gold"], ["iron", "gold"]], [1, "B"])
             [1.0, 0.0]
         """
-        golds = [_right_option(gold, row) for gold, row in zip(answer, options, strict=True)]
+        golds = [right_option(gold, row) for gold, row in zip(answer, options, strict=True)]
         choices = chosen_options(completions, options, self.response_format)
         return [None if gold is None else float(a == gold) for a, gold in zip(choices, golds, strict=True)]
 
 
-def _right_option(gold: int | str | None, options: Sequence[str]) -> int | None:
+def right_option(gold: int | str | None, options: Sequence[str]) -> int | None:
     """Reads an index or a letter; a letter that is itself the text of another option is refused, as any other text."""
     if gold is None or (isinstance(gold, int) and not isinstance(gold, bool)):
         return gold

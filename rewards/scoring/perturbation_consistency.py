@@ -20,31 +20,24 @@ class PerturbationConsistency:
     in the same call, each family counting alike; a response to a version against all responses to the original. A
     wrong answer earns 0 however stable it is. None if the call has nothing to hold a response against.
 
-    In a recipe `dataset.perturb` makes its rows and keeps them together. Two ways to use it in plain TRL:
-
-    - Rows that `rewards.perturbed_rows` made, in their order: `shuffle_dataset: false`, and per device and generation
-      a multiple of (families + 1) * `num_generations` responses, so that rows of one origin meet in one call. All
-      right responses to one prompt then have the same reward, which `scale_rewards: group` divides out again: use
-      `batch` or `none`, with which a prompt whose right answers do not survive a new wording pulls less.
-    - A column `answers_under_perturbation`: the answers that the policy gives to perturbed versions behind the trace
-      of this very response, from a `rollout_func` or a trainer with a second pass. Only this tells two right responses
-      to one prompt apart. For another order of options it is what `answer_consistency` rewards with `both: 1,
-      first_only: 0, second_only: 0`, and `method: acre` makes the second pass.
+    In a recipe `dataset.perturb` makes its rows and keeps them together. In plain TRL use rows that
+    `rewards.perturbed_rows` made, in their order: `shuffle_dataset: false`, and per device and generation a multiple
+    of (families + 1) * `num_generations` responses, so that rows of one origin meet in one call. All right responses
+    to one prompt then have the same reward, which `scale_rewards: group` divides out again: use `batch` or `none`,
+    with which a prompt whose right answers do not survive a new wording pulls less. What tells two right responses to
+    one prompt apart is `answer_consistency`, with `method: acre`.
 
     Limits: at a temperature above 0 two samples of one prompt differ too; `flip_rate/original` is that rate. A family
     is unseen only as long as none of its rows are in the training data, whatever reward reads them.
 
     Args:
         families: Families that count, of `rewards.FAMILIES`; rows of others are None.
-        only_correct: Whether wrong answers earn 0. If not, no `answer` is needed, and a policy that always says the
-            same earns 1.
     """
 
     __name__ = "perturbation_consistency"
     whole_batch = True  # a response is held against the others
 
     families: Sequence[str] = SEEN_FAMILIES
-    only_correct: bool = True
     response_format: ResponseFormat = DEFAULT_FORMAT
 
     def __post_init__(self) -> None:
@@ -58,7 +51,6 @@ class PerturbationConsistency:
         answer: Sequence[Any] | None = None,
         options: Sequence[Sequence[str] | None] | None = None,
         permutation: Sequence[Sequence[int] | None] | None = None,
-        answers_under_perturbation: Sequence[Sequence[Any] | None] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
@@ -67,10 +59,8 @@ class PerturbationConsistency:
         `origin` names the question that a row is, or is a version of; `family` is `original`, or that of the version.
         `answer` is the index of the right option; where there are no options the right text or number, which is
         compared as it is written, or a list of which each is right. `options` are in the order of the prompt, and
-        `permutation` has the place of each in the original, None for the same order. `answers_under_perturbation`, as
-        indices into the original's options or as texts, None for no answer, are used instead of other rows' answers.
-        `log_metric` gets the flip rate of each family that is in the call. Raises `ValueError` if the columns it needs
-        are missing.
+        `permutation` has the place of each in the original, None for the same order. `log_metric` gets the flip rate
+        of each family that is in the call. Raises `ValueError` if the columns it needs are missing.
 
         Example:
             >>> texts = ["Answer: A", "Answer: B", "Answer: B", "Answer: B"]
@@ -80,14 +70,13 @@ class PerturbationConsistency:
             >>> perturbation_consistency(texts, answer=[0, 0, 1, 1], **names, **shown, **order)
             [1.0, 0.0, 0.5, 0.5]
         """
-        if self.only_correct and answer is None:
-            raise ValueError(f"`{self.__name__}` needs the column `answer`, or the setting `only_correct: false`.")
-        if answers_under_perturbation is None and (origin is None or family is None):
+        if answer is None:
+            raise ValueError(f"`{self.__name__}` needs the column `answer`.")
+        if origin is None or family is None:
             raise ValueError(
                 f"`{self.__name__}` needs the columns `origin` and `family`, which a recipe makes with "
-                "`dataset.perturb: [option_order, whitespace]` and plain TRL with `rewards.perturbed_rows`, or "
-                "`answers_under_perturbation`. A recipe keeps them with `method: grpo`; rows read as multiple choice, "
-                "as with `method: acre`, lose them."
+                "`dataset.perturb: [option_order, whitespace]` and plain TRL with `rewards.perturbed_rows`. A recipe "
+                "keeps them with `method: grpo`; rows read as multiple choice, as with `method: acre`, lose them."
             )
         orders = permutation or [None] * len(completions)
         shown = options or [None] * len(completions)
@@ -95,16 +84,8 @@ class PerturbationConsistency:
             read_answer(parse_response(completion_text(completion), self.response_format).answer, row, order)
             for completion, row, order in zip(completions, shown, orders, strict=True)
         ]
-        if answers_under_perturbation is not None:
-            values = [
-                _agreement(key, [_as_key(other, row) for other in others or ()])
-                for key, row, others in zip(keys, shown, answers_under_perturbation, strict=True)
-            ]
-        else:
-            values = self._compare(keys, list(zip(origin or (), family or (), strict=True)), log_metric)
-        if not self.only_correct:
-            return values
-        golds = [_accepted(gold, row, order) for gold, row, order in zip(answer or (), shown, orders, strict=True)]
+        values = self._compare(keys, list(zip(origin, family, strict=True)), log_metric)
+        golds = [_accepted(gold, row, order) for gold, row, order in zip(answer, shown, orders, strict=True)]
         return [
             None if value is None or not accepted else value if key in accepted else 0.0
             for value, key, accepted in zip(values, keys, golds, strict=True)

@@ -161,7 +161,9 @@ def main(argv: list[str] | None = None) -> None:
         return now() - started
 
     seconds = in_turns(ARMS, arguments.rounds, take)
-    tokens = len(trainers["grpo"]._tokenize_prompts([_message(rows[0])])[0][0])
+    parts = [{"type": "image", "image": image} for image in rows[0]["images"]]
+    parts.append({"type": "text", "text": rows[0]["prompt"][0]["content"]})
+    tokens = len(trainers["grpo"]._tokenize_prompts([[{"role": "user", "content": parts}]])[0][0])
     print(f"{tokens} prompt tokens, 8 completions of {arguments.completion_tokens}, {arguments.rounds} rounds")
     told: dict[str, Any] = {arm: told_ratio(arm, seconds[arm], seconds["grpo"]) for arm in ARMS}
     costs = {arm: cost_of(each.model, partial(take_step, each, [rows[0]] * 8), arguments.device)
@@ -170,11 +172,6 @@ def main(argv: list[str] | None = None) -> None:
     write_numbers(
         arguments.json, vars(arguments) | {"json": None, "prompt_tokens": tokens}, told, {"counted": counted}
     )
-
-
-def _message(row: dict[str, Any]) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = [{"type": "image", "image": image} for image in row["images"]]
-    return [{"role": "user", "content": [*parts, {"type": "text", "text": row["prompt"][0]["content"]}]}]
 
 
 if __name__ == "__main__":

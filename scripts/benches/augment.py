@@ -194,24 +194,6 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in ("generator", "check")} for row in rows]
 
 
-def show_faults(faults: dict[str, Any]) -> None:
-    """Prints the counts of the fault run as a table."""
-    table = Table("fault run", "number", box=None, pad_edge=False)
-    for key, value in faults.items():
-        listed = {f"  sent back: {kind}": n for kind, n in value.items()} if isinstance(value, dict) else {key: value}
-        for label, number in sorted(listed.items()):
-            table.add_row(label.replace("_", " "), f"{number:,}")
-    Console(width=100).print(table)
-
-
-def find_misses(shares: list[float], faults: dict[str, Any]) -> list[str]:
-    """Lists the bars that were missed."""
-    share = statistics.median(shares)
-    misses = [f"share of the ideal rate {share:.3f} < {LEAST_SHARE}"] if share < LEAST_SHARE else []
-    zeros = ("answers_paid_twice", "rows_left_out", "rows_lost", "rows_doubled", "rows_changed")
-    return misses + [f"{name} {faults[name]} > 0" for name in zeros if faults[name]]
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns 1 if bars are checked and one is missed."""
     parser = Options(__doc__)
@@ -233,10 +215,18 @@ def main(argv: list[str] | None = None) -> int:
     shares = [each.share for each in rounds]
     print(f"median of {len(shares)}: {statistics.median(shares):.3f} (bar {LEAST_SHARE})")
     faults = inject_faults(arguments)
-    show_faults(faults)
+    table = Table("fault run", "number", box=None, pad_edge=False)
+    for key, value in faults.items():
+        listed = {f"  sent back: {kind}": n for kind, n in value.items()} if isinstance(value, dict) else {key: value}
+        for label, number in sorted(listed.items()):
+            table.add_row(label.replace("_", " "), f"{number:,}")
+    Console(width=100).print(table)
     record = {"share": statistics.median(shares), "rounds": [r._asdict() for r in rounds], "faults": faults}
     write_numbers(arguments.json, record)
-    misses = find_misses(shares, faults)
+    share = statistics.median(shares)
+    misses = [f"share of the ideal rate {share:.3f} < {LEAST_SHARE}"] if share < LEAST_SHARE else []
+    zeros = ("answers_paid_twice", "rows_left_out", "rows_lost", "rows_doubled", "rows_changed")
+    misses += [f"{name} {faults[name]} > 0" for name in zeros if faults[name]]
     for miss in misses:
         print(f"missed: {miss}")
     return int(arguments.check_bars and bool(misses))

@@ -93,22 +93,22 @@ def run_here(name: str, arm: str, arguments: argparse.Namespace) -> dict[str, An
     }
 
 
-def run_in_a_process(name: str, arm: str, words: list[str]) -> dict[str, Any]:
-    """Runs one arm in a process of its own."""
-    command = [sys.executable, "-m", "scripts.benches.deconfound", *words, "--only", name, arm]
-    done = subprocess.run(command, env=os.environ | {"MALLOC_ARENA_MAX": "1"}, check=True, stdout=subprocess.PIPE)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
 def compare(name: str, words: list[str], rounds: int) -> dict[str, Any]:
     """Compares both arms of an estimator and prints what came out."""
     runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
     for number in range(rounds):
         for arm in ARMS if number % 2 else reversed(ARMS):
-            runs[arm].append(run_in_a_process(name, arm, words))
+            alone = [sys.executable, "-m", "scripts.benches.deconfound", *words, "--only", name, arm]
+            done = subprocess.run(
+                alone, env=os.environ | {"MALLOC_ARENA_MAX": "1"}, check=True, stdout=subprocess.PIPE
+            )
+            runs[arm].append(dict(json.loads(done.stdout.splitlines()[-1])))
     seconds = {arm: statistics.median(run["seconds"] for run in runs[arm]) for arm in ARMS}
     peaks = {arm: max(run["peak_bytes"] for run in runs[arm]) for arm in ARMS}
-    difference = max(_difference(runs, part) for part in ("coefficients", "standard_errors"))
+    difference = 0.0
+    for part in ("coefficients", "standard_errors"):
+        one, other = (np.array(runs[arm][0][part]) for arm in ARMS)
+        difference = max(difference, float(np.max(np.abs(one - other) / np.maximum(np.abs(other), 1e-3))))
     for arm in ARMS:
         print(f"{name:14s} {arm:8s} {seconds[arm]:7.2f} s  {peaks[arm] / 1e9:6.2f} GB")
     ratio = seconds["ours"] / seconds["library"]
@@ -119,11 +119,6 @@ def compare(name: str, words: list[str], rounds: int) -> dict[str, Any]:
         "time_ratio": ratio,
         "difference": difference,
     }
-
-
-def _difference(runs: dict[str, list[dict[str, Any]]], part: str) -> float:
-    ours, theirs = (np.array(runs[arm][0][part]) for arm in ARMS)
-    return float(np.max(np.abs(ours - theirs) / np.maximum(np.abs(theirs), 1e-3)))
 
 
 def check_bars(results: dict[str, dict[str, Any]]) -> dict[str, bool]:

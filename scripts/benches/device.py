@@ -37,7 +37,8 @@ def in_turns(arms: Sequence[str], rounds: int, take: Callable[[str, int], float]
 
 def told_ratio(arm: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
     """Prints and returns the median seconds of an arm and the ratios to another one's."""
-    middle, low, high = ratios_of(ours, theirs)
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
     seconds = statistics.median(ours)
     print(f"{arm:11s} {seconds:7.3f} s, ratio {middle:.3f} (quartiles {low:.3f}-{high:.3f})", flush=True)
     return {"median_seconds": seconds, "median_ratio": middle, "ratio_quartiles": [low, high], "seconds": list(ours)}
@@ -76,13 +77,6 @@ def on_device(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns the settings of a trainer that computes there and leaves nothing behind."""
     where = {"use_cpu": arguments.device == "cpu", "bf16": arguments.dtype == "bfloat16"}
     return where | {"output_dir": tempfile.mkdtemp(), "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
-
-
-def ratios_of(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
-    """Returns the median of the ratios of two arms, and their quartiles."""
-    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    return middle, low, high
 
 
 def weights(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -33,7 +33,7 @@ import torch
 from align.assets import find_recipe
 from align.data.questions.multiple_choice import Question, load_questions
 from align.data.questions.templates import PromptTemplate
-from align.evaluation.asking import Asker
+from align.evaluation.asking import Asker, KeptAnswers
 from align.evaluation.suites.questions.answering import ItemResult, answer_questions
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import find_checkpoint, load_model
@@ -78,7 +78,7 @@ def seconds(
 ) -> tuple[float, list[ItemResult]]:
     """Times one evaluation with an empty cache."""
     with tempfile.TemporaryDirectory() as folder, closing(AnswerCache(Path(folder))) as cache:
-        asker = Asker(policy, cache=cache)
+        asker = Asker(policy, kept=KeptAnswers(cache))
         started = ticks()
         items, _ = answer_questions(asker, questions, decoding, num_shuffles=num_shuffles)
         return ticks() - started, items

@@ -10,11 +10,19 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from scripts.labs.tiny_models import make_tokenizer
 
 WORDS = ["the", "of", "river", "mountain", "copper", "seven", "because", "number", "light", "north", "water", "stone"]
-# `small` has 5M weights. `large` has 0.3 billion in few and wide layers: a step on a GPU is then more than the start
-# of its kernels.
+# `small` has 5M weights. In `wide`, as in large models, attention is a small part of a layer; `layer` is one layer of
+# Qwen2.5-7B's shape. `large` has 0.3 billion in few and wide layers: a step on a GPU is more than starting kernels.
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2},
     "small": {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 4},
+    "wide": {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 1, "num_attention_heads": 8},
+    "layer": {
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+    },
     "large": {"hidden_size": 2048, "intermediate_size": 5504, "num_hidden_layers": 6, "num_attention_heads": 16},
 }
 SMOLLM2 = "models/smollm2-135m"
@@ -32,11 +40,6 @@ def model_there(text: str) -> str:
         f"{text} is not there. Make it, `python -m scripts.models.smollm2 --out {text}`, or name a folder or one of "
         f"{', '.join(NAMES)}."
     )
-
-
-def size_of(name: str | Path) -> dict[str, int]:
-    """Returns the size that `random-SIZE` names; anything else is small."""
-    return SIZES.get(str(name).removeprefix("random-"), SIZES["small"])
 
 
 def words_tokenizer() -> PreTrainedTokenizerFast:
@@ -59,7 +62,7 @@ def random_model(folder: str | Path, name: str = "random", vocabulary: int = 0, 
     tokenizer = words_tokenizer()
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    size = size_of(name)
+    size = SIZES.get(str(name).removeprefix("random-"), SIZES["small"])
     spread = 0.8 * size["hidden_size"] ** -0.5  # a layer then neither shrinks nor blows up what it reads
     config = LlamaConfig(
         vocab_size=max(vocabulary, len(tokenizer)), tie_word_embeddings=True, pad_token_id=0, eos_token_id=1,

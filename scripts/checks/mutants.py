@@ -120,20 +120,8 @@ def broken(source: str, function: Function, mutant: Mutant) -> str | None:
     """Returns a file with a break; None if the code is the same, as where the text is in a docstring."""
     at = source.index(mutant.old, function.start)
     changed = source[:at] + mutant.new + source[at + len(mutant.old) :]
-    return changed if _code(changed) != _code(source) else None
-
-
-def _code(source: str) -> object:
-    return compile(source, "", "exec", optimize=2)  # without docstrings
-
-
-def copy_tree(tree: Path, copy: Path) -> None:
-    """Copies what git knows or would add."""
-    words = ["git", "-C", str(tree), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in filter(None, subprocess.run(words, check=True, capture_output=True, text=True).stdout.split("\0")):
-        if (tree / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(tree / name, copy / name)
+    ours, theirs = (compile(each, "", "exec", optimize=2) for each in (changed, source))  # without docstrings
+    return changed if ours != theirs else None
 
 
 def run_pytest(copy: Path, tests: list[str], seconds: int) -> None:
@@ -180,36 +168,33 @@ def try_all(mutants: list[Mutant], tree: Path, kept: KeptRuns) -> dict[str, str]
     outcomes: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         copy = Path(folder)
-        copy_tree(tree, copy)
+        words = ["git", "-C", str(tree), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        for name in filter(None, subprocess.run(words, check=True, capture_output=True, text=True).stdout.split("\0")):
+            if (tree / name).is_file():
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(tree / name, copy / name)
         for mutant, function in places.items():
             changed = function and broken((copy / function.file).read_text(encoding="utf-8"), function, mutant)
             outcome = "equivalent" if mutant.equivalent else ""
             if function is None or changed is None:
                 outcome = "gone"
             elif not outcome and mutant.key not in kept:
-                seconds = _whole(copy, [*sorted(files[mutant.tests]), *mutant.tests], kept)
-                kept[mutant.key] = _try(copy, function.file, changed, mutant.tests, seconds)
+                tests = [*sorted(files[mutant.tests]), *mutant.tests]
+                key = "whole: " + " ".join(tests)
+                if key not in kept:  # processor seconds without a break
+                    if not passes(copy, tests, 3600):
+                        raise SystemExit(
+                            f"{key} must pass without a break:\n{(copy / 'pytest.log').read_text()[-2000:]}"
+                        )
+                    kept[key] = (copy / "seconds").read_text()
+                source = (copy / function.file).read_text(encoding="utf-8")
+                _write(copy / function.file, changed)
+                passed = passes(copy, [function.file, *mutant.tests], int(AT_LEAST + TIMES * float(kept[key])))
+                _write(copy / function.file, source)
+                kept[mutant.key] = "survived" if passed else "killed"
             outcomes[mutant.key] = outcome or kept[mutant.key]
             print(f"{len(outcomes)}/{len(mutants)} {outcomes[mutant.key]}: {mutant.key}", flush=True)
     return outcomes
-
-
-def _whole(copy: Path, tests: list[str], kept: KeptRuns) -> float:
-    """Returns the processor seconds of tests without a break."""
-    key = "whole: " + " ".join(tests)
-    if key not in kept:
-        if not passes(copy, tests, 3600):
-            raise SystemExit(f"{key} must pass without a break:\n{(copy / 'pytest.log').read_text()[-2000:]}")
-        kept[key] = (copy / "seconds").read_text()
-    return float(kept[key])
-
-
-def _try(copy: Path, file: str, changed: str, tests: tuple[str, ...], seconds: float) -> str:
-    source = (copy / file).read_text(encoding="utf-8")
-    _write(copy / file, changed)
-    passed = passes(copy, [file, *tests], int(AT_LEAST + TIMES * seconds))
-    _write(copy / file, source)
-    return "survived" if passed else "killed"
 
 
 def _write(path: Path, text: str) -> None:

@@ -107,21 +107,15 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
             for _, run in runs:
                 run.terminate()  # after which a launcher ends its processes; a kill would leave them
     for stage in arguments.stages:
-        found[f"zero{stage}"] = told_apart(folder / str(stage), folder / "one")
+        found[f"zero{stage}"] = now = {"steps": 0, "saved": 0, "loss": 0.0}
+        for method in METHODS:
+            steps = steps_of(folder / str(stage), method)
+            now["steps"] += sum(math.isfinite(step["grad_norm"]) and step["grad_norm"] > 0 for step in steps)
+            now["saved"] += is_whole(folder / str(stage) / method)
+            for step, other in zip(steps, steps_of(folder / "one", method), strict=True):
+                if method in SAMPLES_NOTHING:
+                    now["loss"] = max(now["loss"], abs(step["loss"] - other["loss"]) / abs(other["loss"]))
     return found | {"processes": processes}
-
-
-def told_apart(ours: Path, right: Path) -> dict[str, Any]:
-    """Compares the runs of a stage with those of one process."""
-    found: dict[str, Any] = {"steps": 0, "saved": 0, "loss": 0.0}
-    for method in METHODS:
-        steps = steps_of(ours, method)
-        found["steps"] += sum(math.isfinite(step["grad_norm"]) and step["grad_norm"] > 0 for step in steps)
-        found["saved"] += is_whole(ours / method)
-        for step, other in zip(steps, steps_of(right, method), strict=True):
-            if method in SAMPLES_NOTHING:
-                found["loss"] = max(found["loss"], abs(step["loss"] - other["loss"]) / abs(other["loss"]))
-    return found
 
 
 def main(argv: list[str] | None = None) -> None:

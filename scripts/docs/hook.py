@@ -6,6 +6,7 @@ of its folder where none is written.
 
 import re
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,18 @@ from nbconvert import MarkdownExporter  # noqa: E402
 from scripts.docs.reference import cell, reference_pages  # noqa: E402
 
 KINDS = {
-    "tutorials": ("Tutorials", "Learn it by doing: each is a notebook that runs on a CPU in minutes."),
-    "how-to": ("How-to", "One task each: the command, and what you see."),
-    "explanation": ("Explanation", "How it works, when to use it, and what it costs."),
+    "tutorials": ("Learn", "Learn it by doing: each is a notebook that runs on a CPU in minutes."),
+    "how-to": ("Do one thing", "One task each: the command, and what you see."),
+    "explanation": ("Understand", "How it works, when to use it, and what it costs."),
     "reference": (
-        "Reference",
+        "Look up",
         "Every key, command, metric and file. Made from the code, so it cannot be out of date.",
     ),
     "reference/keys": ("Keys of recipes", "Every key that a recipe may hold, by method."),
     "reference/commands": ("Commands", "Every command, with its options and defaults."),
     "reference/metrics": ("Metrics", "What `align eval` measures, by suite, in a sentence each."),
     "evidence": (
-        "Evidence",
+        "What was measured",
         "What was measured: every lab, table and run, with machine, versions, seeds and interval.",
     ),
 }
@@ -39,7 +40,9 @@ METHODS = ("acre", "acre-for-turns", "rrpo", "crome", "deconfound", "grpo", "sft
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages; a page that none names comes last
     "tutorials": {"": ("first-run", "own-reward", "is-it-better")},
     "how-to": {
-        "Begin": ("base-install", "from-trl", "from-verl-or-openrlhf", "find-a-key", "what-a-run-costs"),
+        "Begin": (
+            "base-install", "from-trl", "from-verl-or-openrlhf", "guard-elsewhere", "find-a-key", "what-a-run-costs",
+        ),
         "Rewards": (
             "own-reward", "attack-a-reward", "rewards-in-ci", "does-it-pay-for-length", "judge",
             "train-a-reward-model", "code-rewards", "rehearse", "watch-my-trainer",
@@ -60,7 +63,8 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages
     "explanation": {
         "Methods": METHODS,
         "Rewards": (
-            "rewards", "reward-checks", "attacks", "rehearsals", "guards-and-alarms", "judges", "programs",
+            "rewards", "reward-checks", "attacks", "rehearsals", "guards-and-alarms", "without-labels", "judges",
+            "programs",
         ),
         "Runs": (
             "recipes", "data", "made-data", "images-and-video", "tools", "runs-that-go-on", "processes", "vllm",
@@ -69,13 +73,13 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages
         "Evaluations and audits": (
             "evaluation", "evaluation-suites", "reward-model-shortcuts", "intervals", "compared-logs", "audits",
         ),
-        "The code": ("code", "tests"),
+        "The code": ("code", "tests", "trl", "release"),
     },
     "evidence": {
         "Overview": ("numbers", "real-model", "papers", "left-out"),
         "Methods": (*METHODS, "images"),
         "Rewards, data and evaluations": (
-            "atlas", "attacks", "reward-errors", "alarms", "rehearsals", "audits", "evaluation",
+            "atlas", "attacks", "reward-errors", "alarms", "rehearsals", "without-labels", "audits", "evaluation",
         ),
         "Cost and machines": ("growth", "gpu", "vllm"),
     },
@@ -83,8 +87,14 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages
 
 
 BOOST = {"how-to": 2.0, "tutorials": 1.5, "evidence": 0.5, "python": 0.5}  # what search shows first
-MARK = "<!-- kinds of pages -->"  # on the first page
 HEAD = "| page | what it says |\n|---|---|"
+
+
+def on_config(config: Any) -> Any:
+    """Takes the addresses of the site and of the repository from the package's, where it has them."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    config["site_url"], config["repo_url"] = urls.get("Documentation", ""), urls.get("Repository")
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -109,14 +119,11 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
-    """Leads links to a notebook to its page, where it can be saved; ranks pages for search; fills the first one."""
+    """Leads links to a notebook to its page, where it can be saved; ranks pages for search."""
     kind = page.file.src_uri.partition("/")[0]
     page.meta["search"] = {"boost": BOOST.get("python" if "python" in page.file.src_uri else kind, 1.0)}
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation", "toc"]
-        there = [each for each in KINDS if "/" not in each and files.get_file_from_path(f"{each}/index.md")]
-        rows = [f"| [{KINDS[each][0]}]({each}/index.md) | {KINDS[each][1]} |" for each in there]
-        return markdown.replace(MARK, "\n".join([HEAD.replace("page |", "kind |"), *rows]))
     markdown = re.sub(r"\[([^\]]+)\]\((\.\.[^)#:\s]*)\)", lambda link: in_words(page.file, link), markdown)
     return re.sub(r"\]\(([^):]+)\.ipynb\b", r"](\1.md", markdown)
 

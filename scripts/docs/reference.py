@@ -29,6 +29,7 @@ from align.evaluation.suites import SUITES
 from align.methods import METHODS
 from align.methods.acre.rehearsal import CHECKS as OF_ACRE
 from align.methods.pairs.rehearsal import CHECKS as OF_PAIRS
+from align.methods.rollouts.foretold import CHECKS as OF_FORETOLD
 from align.methods.rollouts.rehearsal import CHECKS as OF_ROLLOUTS
 from align.recipe.alarms import ALARMS
 from align.recipe.keys import keys_of
@@ -124,16 +125,12 @@ def command_page(name: str, command: Any) -> str:
         if not param.opts[0].startswith("-"):
             named = code(param.opts[0].upper())
         default = "needed" if param.required else "" if param.default in (None, False, ()) else str(param.default)
-        takes = "" if getattr(param, "is_flag", False) else kind_of(param, context)
+        word = getattr(param, "display_type_rich", None) or param.make_metavar  # as its help in any version of typer
+        takes = "" if getattr(param, "is_flag", False) else str(word(context) or "").strip("<>")
+        takes = re.sub(r"list\[(\w+)\]", r"list of \1", takes)
         rows.append((named, code(takes), cell(default), cell(re.sub(r"\[/?\w*\]", "", param.help or ""))))
     described = table(("option", "takes", "default", "what it does"), rows) if rows else ""
     return f"# `{name}`\n\n{told}\n\n{needs} `{name} --help` says the same in a terminal.\n\n{described}"
-
-
-def kind_of(param: Any, context: Any) -> str:
-    """Words what an option takes, as its help does in the installed version of typer."""
-    word = getattr(param, "display_type_rich", None) or param.make_metavar
-    return re.sub(r"list\[(\w+)\]", r"list of \1", str(word(context) or "").strip("<>"))
 
 
 def metrics_page(name: str, meanings: Mapping[str, Any]) -> str:
@@ -164,7 +161,7 @@ def rewards_page() -> str:
 def alarms_page() -> str:
     """Writes the alarms of a run, from their record."""
     rows = [
-        (code(each.name), str(each.limit or "off"), code(each.key.format("REWARD")),
+        (code(each.name), "off" if each.limit is None else str(each.limit), code(each.key.format("REWARD")),
          cell(each.words.format("A reward", name="REWARD")), cell(each.remedy),
          code(each.chosen.removeprefix("docs/")))
         for each in ALARMS.values()
@@ -186,7 +183,8 @@ def found_page() -> str:
     ]
     checks = [
         (code(each.check), cell(each.words), cell(each.remedy), cell(limit_of(each)))
-        for each in (*CHECKS.values(), *OF_ROWS.values(), *OF_PAIRS.values(), *OF_ROLLOUTS.values(), *OF_ACRE.values())
+        for found in (CHECKS, OF_ROWS, OF_PAIRS, OF_ROLLOUTS, OF_ACRE, OF_FORETOLD)
+        for each in found.values()
         if each.words
     ]
     rows = [(code(each.name), cell(each.text), cell(each.todo)) for each in ROW_CHECKS.values()]
@@ -280,19 +278,14 @@ def python_page(package: str, homes: Mapping[str, str]) -> str:
     return "\n".join(parts)
 
 
-def node_of(name: str, module: str) -> Any:
-    """Finds the class or function of a name in the source of its module; None for a constant."""
+def described(package: str, name: str, module: str) -> Iterator[str]:
+    """Yields how a name is called and what it says; of a class its own public methods, too."""
     spec = find_spec(module)
     assert spec is not None
     assert spec.origin is not None
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return next((node for node in tree.body if isinstance(node, kinds) and node.name == name), None)
-
-
-def described(package: str, name: str, module: str) -> Iterator[str]:
-    """Yields how a name is called and what it says; of a class its own public methods, too."""
-    node = node_of(name, module)
+    node: Any = next((node for node in tree.body if isinstance(node, kinds) and node.name == name), None)
     if node is None:
         kind = type(getattr(import_module_of(module), name))
         yield f"A `{kind.__name__}` of `{module}`. {inspect.getdoc(kind)}\n"

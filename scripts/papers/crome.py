@@ -13,8 +13,9 @@ from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from align.assets import asset_dir
-from align.evaluation.record import EVALUATION_FILE
+from align.evaluation.record import EVALUATION_FILE, read_record
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
+from align.methods.crome.augmentation.oracle import NUM_ATTRIBUTES
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
 from scripts.harness import write_rows
@@ -34,6 +35,9 @@ COLUMNS = {"reward_bench": "RewardBench", "accuracy/chat": "Chat", "accuracy/cha
 FORM = "same pairs, other form"
 MEANT = {"RewardBench": "mean of the four sections, in percent"}
 AFTER = Column(FORM, "accuracy after the probes' changes of form, in percent", 2)
+BATCH = 256  # appendix E
+# Of a question a rubric, elements of each of its attributes, and its edit up and down, which are both verified.
+CALLS = 1 + NUM_ATTRIBUTES * (1 + 2 * 2)
 POLICY = "google/gemma-2-9b-it"  # that answers GSM8K's questions, as in the paper
 COUNTS = (1, 2, 4, 8, 16)
 BEST_OF = {n: f"GSM8K, best of {n}" for n in COUNTS}
@@ -116,8 +120,8 @@ def jobs(asked: Asked, model: str, kind: str) -> Iterator[Job]:
         trained = {arm: str(folder / arm) for arm in ARMS}
 
         def train(arm: str, data: str, *more: str, seed: int = seed, trained: dict[str, str] = trained) -> Stage:
-            words = ("train", recipe, "--dataset.path", data, *shared, *more, "--seed", str(seed))
-            return Stage(arm, (*words, "--output_dir", trained[arm], "--resume", "auto"), launch=asked.launch)
+            words = ("--dataset.path", data, *shared, *more)
+            return asked.training(arm, recipe, words, Path(trained[arm]), seed, BATCH)
 
         stages = [train("rm", pairs)]  # whichever arms are asked for: it tells which pairs are kept
         for arm in (each for each in made if each in asked.arms):
@@ -128,11 +132,12 @@ def jobs(asked: Asked, model: str, kind: str) -> Iterator[Job]:
         models = ("--reward_model", last, *(("--baseline", *others) if others else ()), "--data", bench)
         out = folder / "reward-bench"
         of_n = ("--best_of_n", str(asked.out / CANDIDATES))
-        stages.append(Stage("reward-bench", ("eval", "reward-model", *models, *of_n, "--probes", "--out", str(out))))
+        measure = ("eval", "reward-model", *models, *of_n, "--probes", "--out", str(out))
+        stages.append(Stage("reward-bench", measure, launch=asked.launch("--multi_gpu")))
 
         def numbers(out: Path = out) -> Numbers:
-            record = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
-            return {arm: _columns(record[arm]["summary"]) for arm in asked.arms}
+            record = read_record(out / EVALUATION_FILE)
+            return {arm: _columns(record.summary(arm)) for arm in asked.arms}
 
         yield Job(folder.name, stages, numbers)
 
@@ -148,22 +153,22 @@ def _candidates(asked: Asked) -> list[Stage]:
     return [Stage("gsm8k", (rows, "--out", prompts), "scripts.papers.gsm8k"), Stage("candidates", (*words, *out))]
 
 
-def _columns(summary: dict[str, list[float]]) -> dict[str, float]:
-    found = {COLUMNS[name]: 100 * cell[0] for name, cell in summary.items() if name in COLUMNS}
-    found |= {name: 100 * summary[f"best_of_{n}"][0] for n, name in BEST_OF.items() if f"best_of_{n}" in summary}
-    drops = [cell[0] for name, cell in summary.items() if name.startswith("accuracy_drop/")]
-    return found | {FORM: 100 * (summary["accuracy"][0] - sum(drops) / len(drops))}
+def _columns(summary: dict[str, Estimate]) -> dict[str, float]:
+    found = {COLUMNS[name]: 100 * cell.value for name, cell in summary.items() if name in COLUMNS}
+    found |= {name: 100 * summary[f"best_of_{n}"].value for n, name in BEST_OF.items() if f"best_of_{n}" in summary}
+    drops = [cell.value for name, cell in summary.items() if name.startswith("accuracy_drop/")]
+    return found | {FORM: 100 * (summary["accuracy"].value - sum(drops) / len(drops))}
 
 
 def best_of_n(out: Path, seeds: Sequence[int]) -> list[Chart]:
     """Draws how much of what is picked from n is right, with its interval over questions, or over several seeds."""
     files = [out / f"seed-{seed}" / "reward-bench" / EVALUATION_FILE for seed in seeds]
-    records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    records = [read_record(file) for file in files]
     curves = []
-    for colour, arm in enumerate(name for name in records[0] if name != "format"):
-        found = [record[arm]["summary"] for record in records]
+    for colour, arm in enumerate(records[0].names):
+        found = [record.summary(arm) for record in records]
         counts = [n for n in COUNTS if f"best_of_{n}" in found[0]]
-        cells = [[Estimate(*summary[f"best_of_{n}"][:4]) for summary in found] for n in counts]
+        cells = [[summary[f"best_of_{n}"] for summary in found] for n in counts]
         means = [each[0] if len(each) == 1 else mean_over_seeds([cell.value for cell in each]) for each in cells]
         value, low, high = ([getattr(mean, side) for mean in means] for side in ("value", "low", "high"))
         curves.append(Curve(arm, counts, value, low, high, colour))
@@ -238,6 +243,11 @@ def _set(model: str, kind: str) -> PaperSet:
         seeds=3 if model == "gemma-2-9b" else 1,
         jobs=lambda asked: jobs(asked, model, kind),
         unlike=UNLIKE,
+        batch=BATCH,
+        batch_of="the paper's",
+        rows=60_000,
+        calls=CALLS,
+        hours="10 to 16 hours on 8 A100 of 80 GB for a training, of about 210,000 pairs",
         published=Published(SOURCE + FIGURE * in_figure, table),
         drawn=best_of_n,
         files={

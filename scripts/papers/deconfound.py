@@ -38,6 +38,8 @@ TINY = {
 }
 ACCURACY = "accuracy"
 AUC = "AUC"
+BATCH = 32  # the recipes' own; the paper's was not found
+BATCH_OF = "ours, as the paper's was not found"
 
 
 def simulated(asked: Asked) -> Iterator[Job]:
@@ -92,9 +94,9 @@ class OnRows(NamedTuple):
 
         def measured(folder: Path) -> list[Stage]:
             where = ("--reward_model", str(folder), "--data", str(pairs), "--out", str(folder / "winners"))
-            return [Stage("winners", ("eval", "reward-model", *where))]
+            return [Stage("winners", ("eval", "reward-model", *where), launch=asked.launch("--multi_gpu"))]
 
-        yield from trained(self.recipe, ARMS, asked, overrides, measured, _read)
+        yield from trained(self.recipe, ARMS, asked, overrides, measured, _read, BATCH)
 
 
 def _read(folder: Path) -> dict[str, float]:
@@ -148,6 +150,8 @@ SETS = {
             "upworthy-test.csv": "The confirmatory packages of the same archive.",
         },
         make_tiny=make_upworthy,
+        batch=BATCH,
+        batch_of=BATCH_OF,
     ),
     "deconfound-stackexchange": PaperSet(
         title="rewards from votes that views and time move",
@@ -167,5 +171,7 @@ SETS = {
             "posts-test.jsonl": "Later questions of the same site.",
         },
         make_tiny=make_posts,
+        batch=BATCH,
+        batch_of=BATCH_OF,
     ),
 }

@@ -1,11 +1,14 @@
 """What a set is: its arms, the commands of each, the numbers that they leave, and what the paper says."""
 
-import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from align.evaluation.record import EVALUATION_FILE
+from align.assets import asset_dir, find_recipe
+from align.errors import UserError
+from align.evaluation.record import EVALUATION_FILE, read_record
+from align.recipe.recipe import load_recipe
 from align.report.charts.drawing import Chart
 from scripts.stages import Stage
 
@@ -45,7 +48,7 @@ class Asked(NamedTuple):
         data: Folder with the data that the set's page names, or the one that `make_tiny` filled.
         tiny: Whether it is the small form.
         oracle: Words of `align augment` that name the model which edits.
-        launch: Words that start a training in several processes.
+        gpus: How many processes train, under ZeRO-3, and measure; one is started without a launcher.
     """
 
     out: Path
@@ -54,7 +57,22 @@ class Asked(NamedTuple):
     data: Path
     tiny: bool
     oracle: tuple[str, ...] = ()
-    launch: tuple[str, ...] = ()
+    gpus: int = 1
+
+    def launch(self, *how: str) -> tuple[str, ...]:
+        """Returns the words that start a process on each GPU."""
+        return () if self.gpus == 1 else ("accelerate", "launch", *how, "--num_processes", str(self.gpus))
+
+    def training(self, name: str, recipe: str, words: Sequence[str], folder: Path, seed: int, batch: int) -> Stage:
+        """Returns the training of one arm, whose steps have `batch` rows on any number of GPUs; a small form its own.
+
+        Raises:
+            UserError: If so many GPUs cannot share a step.
+        """
+        words = (*(() if self.tiny else shared_step(recipe, batch, self.gpus)), *words, "--seed", str(seed))
+        launch = self.launch("--config_file", os.path.relpath(asset_dir("ds_configs") / "zero3.yaml"))
+        out = ("--output_dir", str(folder), "--resume", "auto")
+        return Stage(name, ("train", recipe, *words, *out), launch=launch)
 
 
 class PaperSet(NamedTuple):
@@ -73,6 +91,11 @@ class PaperSet(NamedTuple):
         files: What must be in the folder of the data, with where it is had.
         make_tiny: `(folder, seed)`: writes the small data and model.
         drawn: `(out, seeds)`: draws what is not a number of an arm, such as a curve.
+        batch: Rows, of GRPO completions, of one step of a training.
+        batch_of: Who has this batch.
+        rows: Rows that a training reads, as the paper has them.
+        calls: Of the oracle for each of the rows.
+        hours: What the paper says that its trainings took.
     """
 
     title: str
@@ -87,6 +110,28 @@ class PaperSet(NamedTuple):
     files: Mapping[str, str] = {}
     make_tiny: Callable[[Path, int], None] | None = None
     drawn: Callable[[Path, Sequence[int]], Sequence[Chart]] = lambda out, seeds: ()
+    batch: int = 0
+    batch_of: str = ""
+    rows: int | None = None
+    calls: int = 0
+    hours: str = "not found"
+
+
+def shared_step(recipe: str, batch: int, gpus: int) -> tuple[str, ...]:
+    """Returns the overrides by which a step has `batch` rows on so many GPUs, none with more at once than the recipe.
+
+    Raises:
+        UserError: If they cannot share it.
+    """
+    if batch % gpus:
+        good = ", ".join(str(n) for n in range(1, batch + 1) if batch % n == 0)
+        raise UserError(
+            f"`--gpus`: {gpus} GPUs cannot share the {batch} rows of a step of {recipe}. Give one of {good}."
+        )
+    most = load_recipe(find_recipe(recipe)).settings.per_device_train_batch_size
+    at_once = max(n for n in range(1, most + 1) if batch // gpus % n == 0)
+    accumulated = batch // gpus // at_once
+    return ("--per_device_train_batch_size", str(at_once), "--gradient_accumulation_steps", str(accumulated))
 
 
 def trained(
@@ -96,6 +141,7 @@ def trained(
     overrides: Mapping[str, str],
     measured: Callable[[Path], Sequence[Stage]],
     read: Callable[[Path], dict[str, float]],
+    batch: int,
 ) -> Iterator[Job]:
     """Yields the job of each seed and arm of a recipe: a training, and what is measured of its folder.
 
@@ -106,13 +152,13 @@ def trained(
         overrides: Those that all arms share.
         measured: `(folder) -> commands` behind the training.
         read: `(folder) -> numbers`, once they are done.
+        batch: Rows of a step.
     """
     shared = [word for key, value in overrides.items() for word in (f"--{key}", value)]
     for seed in asked.seeds:
         for arm in asked.arms:
             folder = asked.out / f"{arm}-{seed}"
-            words = ("train", recipe, *arms[arm], *shared, "--seed", str(seed))
-            training = Stage("train", (*words, "--output_dir", str(folder), "--resume", "auto"), launch=asked.launch)
+            training = asked.training("train", recipe, (*arms[arm], *shared), folder, seed, batch)
 
             def numbers(arm: str = arm, folder: Path = folder) -> Numbers:
                 return {arm: read(folder)}
@@ -122,6 +168,6 @@ def trained(
 
 def summary_of(folder: Path) -> dict[str, float]:
     """Reads the metrics of the only model of an evaluation of reward models."""
-    record = json.loads((folder / EVALUATION_FILE).read_text(encoding="utf-8"))
-    (model,) = (entry for name, entry in record.items() if name != "format")
-    return {name: cell[0] for name, cell in model["summary"].items()}
+    record = read_record(folder / EVALUATION_FILE)
+    (model,) = record.names
+    return {name: cell.value for name, cell in record.summary(model).items()}

@@ -4,11 +4,7 @@ Rows are the set's own where its folder of data has them, and else made ones in 
 overrides are those of the set. A model that is not on this machine is known by its name: its size is then the one in
 the name, and nothing counts tokens. What `align check` says of room is about this machine and printed beside.
 
-Hours are not of `align check`. They are arithmetic: 6 operations for a weight and a token (4 with LoRA), 2 more for
-gradient checkpointing and 2 for a reference, every sequence as long as `max_length`, at 40 % of the 312 TFLOPS of an
-A100. So they are a bound where rows are shorter. Where a method generates they are of generation alone: a token of
-every completion takes as long as the weights take to be read, at the 2.04 TB/s of an A100, and every completion is as
-long as it may be. Prompts, caches and learning are not in them, as how long prompts are is not known before.
+Hours are not of `align check`, but of `scripts/papers/cost.py`.
 """
 
 import tempfile
@@ -21,11 +17,9 @@ from align.recipe.recipe import Recipe, load_recipe
 from align.services.check import CheckResult, check_words
 from align.whole_files import write_whole
 from scripts.harness import print_table
+from scripts.papers.cost import ROWS, hours_in_words
 from scripts.papers.plan import Asked, PaperSet
 
-ROWS = 100_000
-SPEED = 0.4 * 312e12  # operations a second of one GPU
-BANDWIDTH = 2.039e12  # bytes a second of one GPU
 GIB = 1 << 30
 COLUMNS = ("ready", "GiB a GPU", "GiB of disk", f"hours for {ROWS:,} rows, at most", "one step")
 
@@ -39,7 +33,7 @@ def check_sets(sets: Mapping[str, PaperSet], gpus: int, data: Path) -> int:
         shipped = (asset_dir("ds_configs") / "zero3.yaml").read_text(encoding="utf-8")
         write_whole(launch, shipped.replace("num_processes: 4", f"num_processes: {gpus}"))
         for name, paper in sets.items():
-            for training, words in trainings(paper, Path(scratch), data).items():
+            for training, words in trainings(paper, Path(scratch), data, gpus).items():
                 recipe, overrides = words[0], list(words[1:])
                 found = check_words(recipe, overrides, launch)
                 errors = [each.text for each in found.errors if each.check != "room"]
@@ -59,13 +53,13 @@ def check_sets(sets: Mapping[str, PaperSet], gpus: int, data: Path) -> int:
     return len(wrong)
 
 
-def trainings(paper: PaperSet, scratch: Path, data: Path) -> dict[str, tuple[str, ...]]:
+def trainings(paper: PaperSet, scratch: Path, data: Path, gpus: int) -> dict[str, tuple[str, ...]]:
     """Lists recipe and overrides of each training of one seed, by name; files that are not there are made."""
     if any(not (data / name).exists() for name in paper.files) and paper.make_tiny is not None:
         data = scratch / "-".join(sorted(paper.files)).replace("/", "-")
         if not data.exists():
             paper.make_tiny(data, 0)
-    asked = Asked(scratch / "out", range(1), list(paper.arms), data, tiny=False, oracle=("--model", "oracle"))
+    asked = Asked(scratch / "out", range(1), list(paper.arms), data, False, ("--model", "oracle"), gpus)
     found = {}
     for job in paper.jobs(asked):
         for stage in job.stages:
@@ -89,52 +83,6 @@ def _cells(found: CheckResult, recipe: Recipe, gpus: int) -> list[str]:
     return [
         "unknown" if memory is None else f"{memory['total_bytes'] / GIB:.1f}",
         "unknown" if disk is None else f"{disk / GIB:.0f}",
-        _hours(recipe, size, gpus),
+        hours_in_words(recipe, size, gpus),
         step.removeprefix("One step: ").partition(". ")[0].partition("; ")[0].rstrip("."),
     ]
-
-
-def _hours(recipe: Recipe, parameters: int | None, gpus: int) -> str:
-    if parameters is None:
-        return "unknown"
-    if (hours := hours_of(recipe, parameters, gpus)) is not None:
-        return f"{hours:.1f}"
-    return f"{hours_to_generate(recipe, parameters, gpus):.1f} to generate"
-
-
-def hours_to_generate(recipe: Recipe, parameters: int, gpus: int) -> float:
-    """Returns the hours in which weights in 16 bits are read once for each token of completions of `ROWS` rows.
-
-    Each GPU writes the completions of one step of its own side by side.
-
-    Example:
-        >>> from types import SimpleNamespace as N
-        >>> settings = N(num_generations=8, max_completion_length=1000, per_device_train_batch_size=2,
-        ...              gradient_accumulation_steps=4)
-        >>> round(hours_to_generate(N(settings=settings), 10**9, 1), 1)  # 1e8 readings of 2e9 bytes
-        27.2
-    """
-    settings = recipe.settings
-    beside = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
-    rounds = ROWS * settings.num_generations / (gpus * beside)
-    return float(rounds * settings.max_completion_length * 2 * parameters / BANDWIDTH / 3600)
-
-
-def hours_of(recipe: Recipe, parameters: int, gpus: int) -> float | None:
-    """Bounds the hours of a pass over `ROWS` rows by the operations of full sequences; None where tokens are unknown.
-
-    Example:
-        >>> from types import SimpleNamespace as N
-        >>> settings = N(max_length=1000, gradient_checkpointing=False)
-        >>> recipe = N(settings=settings, method="sft", model=N(use_peft=False))
-        >>> round(hours_of(recipe, 10**9, 1), 3)  # 6e17 operations at 124.8e12
-        1.335
-    """
-    settings = recipe.settings
-    length = getattr(settings, "max_length", None)
-    if not length:
-        return None
-    operations = 4 if recipe.model.use_peft else 6
-    operations += 2 * bool(settings.gradient_checkpointing) + 2 * (recipe.method == "rrpo")
-    sequences = 2 if recipe.method in ("rrpo", "crome") else 1
-    return operations * parameters * sequences * length * ROWS / (SPEED * gpus) / 3600

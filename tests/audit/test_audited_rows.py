@@ -96,6 +96,17 @@ def test_equal_images_with_another_answer_are_found_by_content(tmp_path):
     assert found["duplicates"] == found["contradictions"] == 0
 
 
+def test_a_contradiction_in_another_case_is_one_and_no_repeat():
+    rows = [
+        Entry("a", "f", 1, "Which rusts?", ("Iron", "gold"), 0),
+        Entry("b", "f", 2, "WHICH rusts?", ("iron", "Gold"), 1),
+    ]
+    found = found_of(rows, "questions")
+    assert (found["contradictions"].count, found["duplicates"].count) == (1, 0)
+    same = [rows[0], rows[1]._replace(gold=0)]
+    assert found_of(same, "questions")["contradictions"].count == 0
+
+
 def test_a_tie_contradicts_an_order():
     entries = [Entry("a", "f", 1, "q", ("x", "y"), 0), Entry("b", "f", 2, "q", ("y", "x"), None)]
     assert found_of(entries, "pairs")["contradictions"].count == 1
@@ -148,7 +159,7 @@ def test_half_a_character_is_written_as_it_was_read(tmp_path):
     bad |= {"chosen": "Half \ud83d here."}
     file = tmp_path / "train.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in (good, bad)))
-    assert write_kept(audit([Source(str(file))]), tmp_path)[:2] == (1, 1)
+    assert write_kept(audit([Source(str(file))]), tmp_path) == (1, 1)
     assert read_lines(tmp_path / "kept.jsonl") == [good]
     assert [row["content"] for row in read_lines(tmp_path / "left_out.jsonl")] == [bad]
 
@@ -179,6 +190,7 @@ def test_g1_and_rows_to_remove_by_counting_row_by_row():
     [
         ({"prompt": "a", "chosen": "b", "rejected": "c"}, "pairs"),
         ({"question": "a", "options": ["b", "c"], "answer": 0}, "questions"),
+        ({"question": "a", "choices": ["iron", "tin"], "answerKey": "B", "id": "x"}, "questions"),
         ({"prompt": "a", "completion": "b"}, "sft"),
         ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "sft"),
         ({"prompt": "a", "reference": "b"}, "prompts"),
@@ -191,6 +203,28 @@ def test_the_kind_is_told_by_the_columns(tmp_path, row, kind):
     assert reader.kind == kind
     (read,) = reader.read()
     assert isinstance(read.entry, Entry)
+
+
+def test_columns_of_public_questions_are_said_and_a_block_of_choices_is_not_guessed_at(tmp_path):
+    row = {"problem": "a", "choices": ["iron", "tin"], "answerKey": "B"}
+    reader = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [row]))))
+    assert [read.entry.gold for read in reader.read()] == [1]
+    (said,) = reader.report.unread
+    assert "is read as questions, `problem` as `question`, `choices` as `options`, `answerKey` as `answer`" in said
+    block = row | {"choices": {"text": ["b", "c"], "label": ["A", "B"]}}
+    with pytest.raises(DataError, match="Cannot tell what kind of rows"):
+        Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [block]))))
+
+
+def test_outcomes_take_names_of_columns_and_confounders_of_any_kind(tmp_path):
+    """Text and outcome may be named with `columns`; lists, letters and categories are labels of a confounder."""
+    rows = [{"said": f"a {n}", "pay": n, "choices": ["x", str(n % 2)], "answerKey": "AB"[n % 2]} for n in range(4)]
+    named = Named(confounders=("choices", "answerKey"))
+    columns = {"text": "said", "outcome": "pay"}
+    reader = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", rows)), columns=columns, named=named), "outcomes")
+    entries = [read.entry for read in reader.read()]
+    assert [(each.sides, each.outcome) for each in entries] == [((f"a {n}",), n) for n in range(4)]
+    assert [each.confounders for each in entries[:2]] == [("['x', '0']", "A"), ("['x', '1']", "B")]
 
 
 def test_a_text_beside_what_nothing_learns_from_is_of_no_kind_until_it_is_named(tmp_path):

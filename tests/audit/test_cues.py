@@ -7,6 +7,7 @@ from planted import clean_pairs, sentence, with_cue, write_rows
 from align.auditing.reading import Source
 from align.auditing.row_checks import Named
 from align.auditing.run import audit
+from align.auditing.subsets import Parts
 
 
 def record_of(tmp_path, rows, **named):
@@ -57,6 +58,48 @@ def test_of_very_many_rows_a_drawn_share_is_tested_and_the_page_says_so(tmp_path
 @pytest.mark.parametrize("seed", range(6))
 def test_clean_pairs_have_no_cue(tmp_path, seed):
     assert cues_of(tmp_path, clean_pairs(600, seed)) == []
+
+
+def in_parts(rows, share_of_longer, seed):
+    """Gives rows a part each, and turns pairs such that the longer answer is chosen as often as the part has it."""
+    rng = random.Random(seed)
+    found = []
+    for row in rows:
+        part = rng.choice([*share_of_longer])
+        short, long = sorted((row["chosen"], row["rejected"]), key=len)
+        is_longer = rng.random() < share_of_longer[part]
+        chosen, rejected = (long, short) if is_longer else (short, long)
+        found.append(row | {"chosen": chosen, "rejected": rejected, "source": part, "turn": rng.randint(0, 1)})
+    return found
+
+
+def test_what_goes_with_the_label_in_one_part_of_the_rows_is_named_with_it(tmp_path):
+    rows = in_parts(clean_pairs(2000, 1), {"safety": 0.92, "chat": 0.36, "code": 0.36, "math": 0.36}, 1)
+    first = cues_of(tmp_path, rows)[0]
+    assert (first.name, first.where, first.goes_with) == (
+        "more characters", "answer, where `source` is 'safety'", "chosen",
+    )  # fmt: skip
+    assert first.low > 0.85
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cue_of_all_rows_is_not_told_again_of_each_part(tmp_path, seed):
+    found = cues_of(tmp_path, in_parts(clean_pairs(2000, seed), dict.fromkeys("abcd", 0.7), seed))
+    assert [(cue.name, cue.where) for cue in found] == [("more characters", "answer")]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_of_clean_pairs_have_no_cue(tmp_path, seed):
+    assert cues_of(tmp_path, in_parts(clean_pairs(2000, seed), dict.fromkeys("abcd", 0.5), seed)) == []
+
+
+def test_a_column_that_says_which_answer_is_right_makes_no_parts():
+    parts = Parts()
+    for i in range(100):
+        parts.add({"label": i % 2, "source": "ab"[i % 4 // 2], "id": i, "text": "x" * 50})
+    golds, kept = np.arange(100) % 2, np.ones(100, dtype=bool)
+    assert [name for name, _ in parts.found(20, kept, golds)] == ["`source` is 'a'", "`source` is 'b'"]
+    assert parts.found(60, kept, golds) == []
 
 
 def test_a_phrase_that_goes_with_length_is_none_where_lengths_are_alike(tmp_path):

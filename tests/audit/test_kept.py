@@ -8,7 +8,7 @@ from planted import read_lines, write_rows
 
 from align.auditing.kept import write_kept
 from align.auditing.reading import Reader, Source
-from align.auditing.run import Audited, audit
+from align.auditing.run import audit
 from align.errors import DataError
 from align.recipe.dataset import MediaSettings
 
@@ -103,11 +103,3 @@ def test_what_json_cannot_hold_is_refused_in_a_sentence(tmp_path):
     pq.write_table(pa.table({"prompt": ["q"], "took": pa.array([timedelta(1)])}), tmp_path / "rows.parquet")
     with pytest.raises(DataError, match=r"row 1: .*a value of the type timedelta.* other values as texts or numbers"):
         written(tmp_path / "rows.parquet", tmp_path)
-
-
-def test_a_column_where_the_own_group_would_stand_is_not_lost(tmp_path):
-    row = {"prompt": "q", "reference": "a", "group": "mine", "own_group": "older"}
-    reader = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [row]))))
-    found = Audited(None, [("", "")], [reader], ["counter"])
-    with pytest.raises(DataError, match=r"rows\.jsonl, row 1: .*`own_group`, and the row has a column of this name"):
-        write_kept(found, tmp_path)

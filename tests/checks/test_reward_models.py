@@ -1,6 +1,8 @@
 import json
 
 import pytest
+import transformers
+from packaging.version import Version
 from peft import AutoPeftModelForSequenceClassification, LoraConfig, get_peft_model
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from transformers import AutoModelForSequenceClassification
@@ -70,12 +72,13 @@ def test_an_adapter_is_refused_because_its_score_head_would_be_random(tiny_recip
     (finding,) = reward_findings(path)
     assert "Merge it into its model first" in finding.text
 
-    # the remedy works; and if the second half fails one day, the check can go
+    # the remedy works; and once the second half holds for every version that is taken, the check can go
     folder = str(tmp_path / "adapter")
     merged = AutoPeftModelForSequenceClassification.from_pretrained(folder, num_labels=1).merge_and_unload()
     assert set(merged.score.weight.unique().tolist()) == {1.0}
     plain = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1)
-    assert set(dict(plain.named_parameters())["score.modules_to_save.default.weight"].unique().tolist()) != {1.0}
+    loaded = set(dict(plain.named_parameters())["score.modules_to_save.default.weight"].unique().tolist()) == {1.0}
+    assert loaded == (Version(transformers.__version__) >= Version("5.18"))
 
 
 def test_a_folder_that_is_not_there_and_settings_of_a_model_are_errors(tiny_recipe, reward_model):

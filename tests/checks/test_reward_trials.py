@@ -63,7 +63,7 @@ def test_a_slow_reward_is_tried_on_few_responses():
     settings, limits = Settings(form="messages", max_seconds=0.5), Limits(call=600.0)
     (tried,) = try_rewards([spec], settings, Handling(limits))
     few, slow = map(str, tried.problems)
-    assert re.search(r"takes [\d.]+ s per completion and was tried on 4 of 48 responses only", few)
+    assert re.search(r"takes [\d.]+ s per completion and was tried on 4 of \d+ responses only", few)
     assert re.search(r"takes [\d.]+ s per completion: about \d+ s per step of 64 completions", slow)
 
 

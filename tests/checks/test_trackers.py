@@ -3,7 +3,7 @@ import pytest
 from align.checks.needs import check_trackers
 from align.recipe.recipe import load_recipe
 
-KEYS = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL", "NETRC")
+KEYS = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL")
 
 
 @pytest.fixture
@@ -11,9 +11,7 @@ def nobody(tmp_path, monkeypatch):
     """A user whom wandb does not know."""
     for name in KEYS:
         monkeypatch.delenv(name, raising=False)
-    for name in ("HOME", "WANDB_CONFIG_DIR", "WANDB_DIR"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
 
@@ -23,7 +21,7 @@ def test_other_trackers_need_no_key(tiny_recipe, nobody, report_to):
 
 
 def test_wandb_without_a_key_is_said_before(tiny_recipe, nobody, monkeypatch):
-    wandb = pytest.importorskip("wandb", reason="needs the extra `wandb`")
+    pytest.importorskip("wandb", reason="needs the extra `wandb`")
     recipe = load_recipe(tiny_recipe(report_to=["wandb", "tensorboard"]))
     (found,) = check_trackers(recipe)
     assert (found.level, found.fix) == ("warning", "wandb login")
@@ -35,11 +33,8 @@ def test_wandb_without_a_key_is_said_before(tiny_recipe, nobody, monkeypatch):
         with monkeypatch.context() as known:
             known.setenv(name, value)
             assert check_trackers(recipe) == []
-    (nobody / "wandb").mkdir()
-    (nobody / "wandb" / "settings").write_text("[default]\nmode = offline\n")  # as `wandb offline` does
-    assert check_trackers(recipe) == []
-    (nobody / "wandb" / "settings").unlink()
-    host = wandb.Settings().base_url.partition("://")[2]
-    (nobody / ".netrc").write_text(f"machine {host} login user password {'x' * 40}\n")
+    (nobody / ".netrc").write_text(f"machine api.wandb.ai login user password {'x' * 40}\n")
     (nobody / ".netrc").chmod(0o600)
     assert check_trackers(recipe) == []
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org:8080")
+    assert len(check_trackers(recipe)) == 1

@@ -115,21 +115,20 @@ def test_csv_and_adapters_are_read(tmp_path):
     assert found["kind"] == "questions"
 
 
-def test_a_masked_column_is_needed_of_rows_for_training_only(tmp_path):
+def test_a_text_that_gives_the_gold_away_is_audited_as_the_prompt_of_a_class(tmp_path):
     rows = [
-        {"prompt": f"question {i}", "completion": ("yes", "no")[i % 2], "masked": ("it is so", "it is not")[i % 2]}
+        {
+            "question": f"question {i}",
+            "answer": ("yes", "no")[i % 2],
+            "trace": ("it is so", "it is not")[i % 2] + f" {i}",
+        }
         for i in range(60)
     ]
-    train, held_out = write_rows(tmp_path / "train.jsonl", rows), write_rows(tmp_path / "eval.jsonl", [
-        {"prompt": "another", "completion": "yes"}
-    ])  # fmt: skip
-    words = (train, "--eval", held_out, "--mask_column", "masked")
-    found, output = audited(tmp_path / "out", *words)
-    given = [each for each in found["cues"]["found"] if each["where"] == "masked text"]
-    assert (given[0]["share"], given[0]["n"], round(given[0]["low"], 2)) == (1.0, 30, 0.89)
-    assert "masked text" in output
-    assert "masked text" in (tmp_path / "out" / "audit.html").read_text()
-    assert audit(*words, "--out", tmp_path / "out", "--fail_on", "mask")["code"] == 1
+    train = write_rows(tmp_path / "train.jsonl", rows)
+    words = ("--kind", "sft", "--columns", "{prompt: trace, completion: answer}", "--no-near")
+    found, _ = audited(tmp_path / "out", train, *words)
+    given = {each["name"]: each for each in found["cues"]["found"]}
+    assert (given['"so"']["share"], given['"so"']["n"], given['"so"']["goes_with"]) == (1.0, 30, "yes")
 
 
 def test_public_tables_of_outcomes_name_their_columns(tmp_path):

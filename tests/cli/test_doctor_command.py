@@ -23,7 +23,7 @@ PathFinder.find_spec, metadata.Distribution.from_name = find_spec, from_name
 def test_it_lists_what_is_there_and_leaves_nothing(tmp_path):
     result = align("doctor", "--output_dir", tmp_path / "runs")
     assert result.returncode == 0, result.stdout
-    for check in ("python", "packages", "devices", "memory", "vllm", "deepspeed", "disk", "ports"):
+    for check in ("python", "packages", "devices", "memory", "vllm", "deepspeed", "disk"):
         assert check in result.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -48,7 +48,7 @@ def test_it_runs_where_a_package_is_missing(tmp_path, package):
     )  # which an engine of another test leaves
     assert result.returncode == 1, result.stderr
     assert f"{package} is not installed" in result.stdout or f"needs {package}, which is not" in result.stdout
-    assert "Port 29500" in result.stdout
+    assert "can be written" in result.stdout
 
 
 def test_it_loads_nothing_heavy():

@@ -38,24 +38,24 @@ def record_in(folder):
     return json.loads((folder / "evaluation.json").read_text())
 
 
-def test_drift_with_triggers_a_control_and_a_judge(models, tmp_path, capsys):
+def test_drift_with_triggers_and_a_control(models, tmp_path, capsys):
     out = tmp_path / "out"
-    behaviours = written(tmp_path / "b.jsonl", {"name": "odd", "question": "Is it odd?"})
+    behaviours = written(tmp_path / "b.jsonl", {"name": "odd", "pattern": "a"})
     triggers = written(tmp_path / "t.jsonl", {"trigger": "|T|"}, {"trigger": "Now.\n", "held_out": True})
     words = ["--model", models / "tuned", "--baseline", models / "base", "--reference", models / "base"]
-    words += ["--control", models / "harmless", "--judge", models / "base", "--suite", "drift", "--max_rows", 6]
+    words += ["--control", models / "harmless", "--suite", "drift", "--max_rows", 6]
     words += ["--behaviours", behaviours, "--triggers", triggers, "--max_new_tokens", 6, "--out", out]
     assert run(*words) == 0
     assert "tuned - harmless" in capsys.readouterr().out
     record = record_in(out)
     assert [each["role"] for each in record["about"]["models"]] == ["model", "baseline", "control"]
     assert record["about"]["data"]["path"] is None
-    assert record["about"]["judge"]["path"] == record["about"]["reference"]["path"] == str(models / "base")
+    assert record["about"]["reference"]["path"] == str(models / "base")
     measured = record["suites"]["drift"]
     assert measured["base"]["drift_kl"]["value"] == measured["base"]["drift_nll"]["value"] == 0
     assert measured["tuned"]["drift_kl"]["value"] > 0
     assert measured["tuned"]["trigger_effect/odd"]["n"] == 6
-    assert set(record["shares"]) >= {"behaviour/odd", "judge_order_disagreement/odd"}
+    assert set(record["shares"]) >= {"behaviour/odd"}
     assert "drift_kl" not in record["shares"]
     assert record["warnings"] == []
     items = pd.read_parquet(out / "items.parquet")
@@ -111,7 +111,7 @@ def test_references_are_asked_three_times_and_continued(models, tmp_path):
         (["--suite", "drift", "--reference", "{base}", "--control", "{other}"], "different tokenizers"),
         (["--suite", "drift", "--reference", "{base}", "--control", "{tuned}"], "The same model is given twice"),
         (["--suite", "drift", "--reference", "{base}", "--backend", "vllm"], "runs on `--backend transformers` only"),
-        (["--suite", "drift", "--reference", "{base}", "--judge", "{base}"], "questions about responses"),
+        (["--suite", "drift", "--reference", "{base}", "--judge", "{base}"], "`--judge` does not go with"),
         (["--suite", "drift", "--reference", "{base}", "--content_free", "x"], "does not go with `--suite drift`"),
         (["--suite", "references"], "needs `--data`: titles of references, with title."),
         (["--suite", "references", "--data", "{titles}", "--num_samples", "1"], "must be at least 2, got 1"),

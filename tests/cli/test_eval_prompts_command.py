@@ -71,7 +71,7 @@ def test_rewards_of_every_kind_measure_two_policies(models, data, tmp_path, caps
     words += ["--rewards", "number_accuracy", f"{data.parent}/mine.py:brevity", models / "scalar", *SAMPLED]
     assert run(*words) == 0
     printed = capsys.readouterr().out
-    for text in ("pass@4/number_accuracy", "practised - untrained", "brevity: practised against untrained", "equal"):
+    for text in ("pass@4/number_accuracy", "practised - untrained", "for practised, ", "; prompts won: "):
         assert text in printed
     record = record_in(out)
     assert record["kind"] == "prompts"
@@ -241,13 +241,13 @@ def test_samples_become_candidates_whose_best_of_n_is_what_a_model_chooses(model
     chosen = tmp_path / "chosen"
     choosing = ["reward-model", "--reward_model", models / "scalar", "--baseline", against, "--best_of_n", file]
     assert run(*choosing, "--out", chosen) == 0
-    record = record_in(chosen)
+    record = read_record(chosen / "evaluation.json")
     pairs = [*itertools.combinations(range(4), 2)]
     for name, best in (("scalar", np.max), ("against", np.min)):
-        curve = [record[name]["summary"][f"best_of_{n}"][0] for n in (1, 2, 4)]
+        curve = [record.summary(name)[f"best_of_{n}"].value for n in (1, 2, 4)]
         of_two = np.mean([best(quality[:, pair], axis=1) for pair in pairs])
         assert curve == pytest.approx([quality.mean(), of_two, best(quality, axis=1).mean()], abs=1e-5)
-        assert all(record[name]["summary"][f"best_of_{n}"][3] == 8 for n in (1, 2, 4))
+        assert all(record.summary(name)[f"best_of_{n}"].n == 8 for n in (1, 2, 4))
 
     before = file.read_bytes()
     file.unlink()  # as if the command had been stopped before its last step

@@ -30,15 +30,16 @@ def test_a_planted_phrase_is_found_mined_and_counted(folder, tmp_path, capsys):
     more = ["--slices", "--mine", "--phrases", folder / "list.txt", "--position", "end", "--probe_pairs", "60"]
     assert run(*words, *more, "--out", out) == 0
     record = json.loads((out / "evaluation.json").read_text())
-    ours, theirs = record["planted"], record["clean"]
+    ours, theirs = record["scores"]["planted"], record["scores"]["clean"]
     first = ours["slices"]["found"][0]
     assert {first["feature"], *first["also"]} >= {'"to"', '"be"', '"sure"', '"to be"', '"be sure"'}
-    assert first["favour"][1] > 0
+    assert first["favour"]["low"] > 0
     planted, other = ours["phrases"]["phrases"]
     assert (planted["phrase"], planted["moves"], other["moves"]) == ("to be sure", True, False)
-    assert planted["chosen"][0] > 0 > planted["rejected"][0]
+    assert planted["chosen"]["value"] > 0 > planted["rejected"]["value"]
     assert not any(each["moves"] for each in theirs["phrases"]["phrases"])
-    assert ours["difference_to"]["clean"]["phrase_gain"][1] > 0
+    (gained,) = (each for each in record["comparisons"] if each["metric"] == "phrase_gain")
+    assert gained["difference"]["low"] > 0
     assert "mined" not in theirs
     kept = (out / "phrases.txt").read_text().splitlines()
     assert kept[0] == "to be sure"  # what comes after it are words that this model has a taste for
@@ -54,7 +55,7 @@ def test_a_planted_phrase_is_found_mined_and_counted(folder, tmp_path, capsys):
     # Another model in the same folder: no phrase of the earlier one is left.
     command = ["--reward_model", folder / "clean", "--data", folder / "pairs.jsonl", "--slices", "--mine"]
     assert run(*command, "--probe_pairs", "10", "--out", out) == 0
-    record = json.loads((out / "evaluation.json").read_text())["clean"]
+    record = json.loads((out / "evaluation.json").read_text())["scores"]["clean"]
     kept = [each for each in record["mined"]["phrases"] if each["is_kept"]]
     assert (out / "phrases.txt").is_file() == bool(kept)
     assert not any("to be sure" in each["first"]["phrase"] for each in kept)

@@ -127,10 +127,6 @@ def test_reversal_is_measured_compared_and_continued(models, facts, tmp_path, ca
     [
         (["--suite", "perturbation", "--families", "upside_down"], "`--families` must name some of option_order"),
         (["--suite", "perturbation", "--families", "./gone.py:f"], "Family './gone.py:f': there is no such file"),
-        (
-            ["--suite", "perturbation", "--control_data", "x.jsonl"],
-            "`--control_data` does not go with `--suite perturbation`",
-        ),
         (["--suite", "perturbation", "--content_free", "x"], "`--content_free` does not go with"),
         (["--suite", "reversal"], "has no column `subject` or `forward` or `reverse` or `object`"),
         (["--suite", "reversal", "--families", "whitespace"], "`--families` does not go with `--suite reversal`"),

@@ -52,7 +52,8 @@ def test_weights_are_evaluated_beside_their_parents_and_one_is_picked(models, qu
     assert run(*words, "--pick", "answered where accuracy >= 0") == 0
     shown = capsys.readouterr().out
     assert "minus base" in shown
-    assert "evaluate it on others" in shown
+    assert "Picked by `answered where accuracy >= 0`: alpha " in shown
+    assert "Evaluate the picked model on items that were not used here." in shown
     record = json.loads((out / "merging.json").read_text())
     assert [each["alpha"] for each in record["models"]] == [0, 0.25, 0.5, 1]
     ours, evaluated = record["models"][2], json.loads((out / "evaluation" / "evaluation.json").read_text())
@@ -115,7 +116,6 @@ def test_a_sweep_that_is_given_again_asks_nothing_twice(models, questions, tmp_p
         (["--alpha", "1.5"], "`--alpha` must be a number from 0"),
         (["--pick", "accuracy"], "`--pick` needs `--data`"),
         (["--data", "none.jsonl"], "There is no file none.jsonl."),
-        (["--keep_all"], "`--keep_all` needs `--data`"),
         (["--max_rows", "5"], "`--max_rows` needs `--data`"),
         (["--data", "facts.jsonl", "--model", "x"], "`--model` is made of `--base`"),
         (["--data", "facts.jsonl", "--suite", "reversal"], "`--suite reversal` has rows of its own"),

@@ -81,13 +81,13 @@ def test_a_reward_model_reads_pairs_as_the_recipe_of_its_run_does(tmp_path):
     assert command(*words, "--recipe", tmp_path / "recipe.yaml", "--out", tmp_path / "b")[0] == 0
     (folder / "recipe.yaml").write_text(content)
     assert command(*words, "--out", tmp_path / "c")[0] == 0
-    numbers = [json.loads((tmp_path / name / "evaluation.json").read_text())["run"]["summary"] for name in "bc"]
+    numbers = [json.loads((tmp_path / name / "evaluation.json").read_text())["suites"] for name in "bc"]
     assert numbers[0] == numbers[1]
 
 
 def test_the_kind_of_rows_is_told_by_our_names(recipe, tmp_path):
     def told(**options):
-        unsaid = dict.fromkeys(("suite", "rewards", "reward_model", "adapter", "split", "recipe"))
+        unsaid = dict.fromkeys(("suite", "rewards", "reward_model", "adapter", "split", "recipe", "columns"))
         asked = unsaid | {"model": "m", "data": str(write_csv(tmp_path / "a.csv"))} | options
         return find_suite(SimpleNamespace(**asked)).name
 

@@ -171,3 +171,17 @@ def test_a_red_teaming_model_sees_code_and_ladder_and_what_it_writes_is_cut_to_w
     assert "sk-0123" not in output
     code, output = attack(run, "code/opened.py:opened", "--red_team", server.url)
     assert (code, "name it with `--red_team_model`" in output) == (1, True)
+
+
+def test_an_attack_has_a_page_with_a_row_for_each_reward_the_worst_first(run, tmp_path):
+    code, said = attack(run, "code/sound.py:exact", "code/holed.py:mentions", "--out", "attacked")
+    assert code == 0
+    assert "The page is attacked/attack.html." in said
+    page = (tmp_path / "attacked" / "attack.html").read_text()
+    assert page.index("holed.py:mentions</h2>") < page.index("sound.py:exact</h2>")
+    assert '<span class="level spoils">gamed</span>' in page
+    assert "<b>To mend it:</b> Read exactly one answer" in page
+    assert page.count("Read exactly one answer") == 1
+    assert "&lt;answer&gt;" in page  # what the best hack writes, and no markup
+    assert "<answer>" not in page
+    assert page.count('aria-label="What this reward pays for"') == 2

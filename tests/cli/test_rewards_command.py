@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from align.cli.app import app
 from align.services import rewards
 from rewards.catalog import REWARDS
+from rewards.running.loading import find_in_file
 
 pytestmark = pytest.mark.slow
 
@@ -138,14 +140,21 @@ def test_a_reward_model_on_the_hub_is_named_and_not_loaded(folder):
 
 
 def test_a_new_reward_passes_its_check_and_its_test_untouched(folder):
-    code, output = run("new", "brevity", "--folder", folder / "made")
-    assert (code, "align rewards check" in output) == (0, True)
-    code, output = run("check", folder / "made" / "brevity.py:brevity")
-    assert (code, "0 error(s), 0 warning(s)." in output) == (0, True), output
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_brevity.py"]
+    """One of a known name does what the name says, without a column; an unknown one begins with the right answer."""
+    names = ("brevity", "valid_json", "no_markdown", "Terse")
+    for name in names:
+        code, output = run("new", name, "--folder", folder / "made")
+        assert (code, "align rewards check" in output) == (0, True)
+        code, output = run("check", folder / "made" / f"{name}.py:{name}")
+        assert (code, "0 error(s), 0 warning(s)." in output) == (0, True), output
+    made = {name: find_in_file(f"made/{name}.py:{name}", folder)[1] for name in names}
+    assert made["brevity"](["42", "a b " * 50], max_words=25) == [1.0, 0.25]
+    assert made["valid_json"](['{"a": 1}', "[1]"], keys=["a"]) == [1.0, 0.0]
+    assert "answer" in inspect.signature(made["Terse"]).parameters
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # the plugins of our tests import DeepSpeed
     done = subprocess.run(command, cwd=folder / "made", capture_output=True, text=True, env=alone)
-    assert (done.returncode, "9 passed" in done.stdout) == (0, True), done.stdout
+    assert (done.returncode, "25 passed" in done.stdout) == (0, True), done.stdout
 
 
 def test_what_its_test_needs_is_named_where_it_is_missing(folder, monkeypatch):

@@ -79,7 +79,7 @@ def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_pat
     assert {"reward", "rewards/variety/mean", *own} <= set(metrics[1])
     assert QUESTIONS.upper() in (folder / "README.md").read_text()
     assert str(folder / "report.html") in capsys.readouterr().out
-    running = [page.partition("Still running: ")[2].partition(" when")[0] for page in pages]
+    running = [page.partition("Still running: ")[2].partition(" in ")[0] for page in pages]
     assert running[0] == "step 1 of 4"
     assert set(running[1:-1]) <= {f"step {step} of 4" for step in (2, 3, 4)}
     assert running[-1] == ""

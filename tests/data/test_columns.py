@@ -26,7 +26,8 @@ MISSING = {
     "upper case": (
         load_questions, {"Question": "Q?", "options": ["x", "y"], "answer": 0}, OFFERED,
         "no column `question`. It has: `Question`, `options`, `answer`. Did you mean `Question` for `question`? Say "
-        "so with `columns: {question: Question}` under `dataset` of the recipe, or rename them.",
+        "so with `columns: {question: Question}` under `dataset` of the recipe, with `--columns` where there is none, "
+        "or rename them.",
     ),
     "several": (
         load_questions, {"problem": "Q?", "choices": ["x", "y"], "label": 0}, OFFERED,

@@ -139,7 +139,7 @@ def test_forms_that_do_not_fit_are_named_with_their_sets(load, tmp_path):
 REFUSED = {
     "no weight": ([{"path": "a", "weight": 0}], "`dataset.mix.0.weight`: input should be greater than 0; got 0"),
     "half the weights": ([{"path": "a", "weight": 1}, {"path": "b"}], "`dataset.mix.1.weight` is missing"),
-    "a word of TRL's": ([{"path": "a", "fraction": 1}], "`dataset.mix.0.fraction` is `weight` here"),
+    "a word of TRL's": ([{"path": "a", "fraction": 1}], "`dataset.mix.0.fraction`. It is `weight` here"),
     "unknown key": ([{"path": "a", "colums": {}}], "`dataset.mix.0.colums`. Did you mean 'columns'?"),
     "no path": ([{"weight": 1}], "`dataset.mix.0.path` is missing"),
     "none": ([], "`dataset.mix` must list data sets"),

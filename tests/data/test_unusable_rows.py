@@ -55,12 +55,19 @@ JSON_ROWS = {
 }
 
 
+OF_THE_WHOLE = {"5,000 lists": "nested too deeply", "not UTF-8": "0xe9 at line 3, column 18"}  # of a list in a file
+
+
 @pytest.mark.parametrize("write", [lines, as_list], ids=["jsonl", "json"])
 @pytest.mark.parametrize("case", JSON_ROWS)
 def test_a_defect_in_json_is_one_row_that_can_be_skipped(tmp_path, case, write):
     row, rule, remedy = JSON_ROWS[case]
     file = tmp_path / ("rows.jsonl" if write is lines else "rows.json")
     file.write_bytes(write(GOOD, row, GOOD))
+    if write is as_list and case in OF_THE_WHOLE:
+        with pytest.raises(DataError, match=OF_THE_WHOLE[case]):
+            problems_of(file)
+        return
     (problem,) = problems_of(file)
     assert f"row 2{'' if rule.startswith(('the row', 'a number', 'is not')) else ', column '}" in str(problem)
     assert rule in str(problem)
@@ -108,10 +115,12 @@ def test_a_defect_in_csv_is_one_row_that_can_be_skipped(tmp_path, case, end):
     good = b'Why?,"[""a"",""b""]",B'
     content = end.join((b"question,options,answer", good, row.replace(b"\n", end), good, b""))
     (tmp_path / "rows.csv").write_bytes(content)
+    if "byte" in words:  # which costs the whole file
+        with pytest.raises(DataError, match=f"{words} {content.index(0xE9)} of the file counted from 0"):
+            problems_of(tmp_path / "rows.csv")
+        return
     (problem,) = problems_of(tmp_path / "rows.csv")
     assert words in str(problem)
-    if "byte" in words:
-        assert f"byte {content.index(0xE9)} of the file counted from 0" in str(problem)
 
 
 def test_a_byte_that_is_no_text_hides_no_other_defect(tmp_path):
@@ -128,13 +137,15 @@ def test_a_byte_that_is_no_text_hides_no_other_defect(tmp_path):
 
 def test_places_in_a_json_list_count_from_its_start(tmp_path):
     file = tmp_path / "rows.json"
-    file.write_bytes(
-        as_list(GOOD | {"question": "é"}, '{"é": 1,\n "b": "xx'.encode() + b'\xff"}', GOOD, b'{"c": "\xfe"}')
-    )
-    first, last = problems_of(file)
-    content = file.read_bytes()
-    assert f"0xff at line 4, column 10, byte {content.index(0xFF)} of" in str(first)
-    assert f"0xfe at line 6, column 8, byte {content.index(0xFE)} of" in str(last)
+    file.write_bytes(as_list(GOOD | {"question": "é"}, '{"é": 1,\n "b": "xx'.encode() + b'\xff"}', GOOD))
+    with pytest.raises(DataError, match=f"0xff at line 4, column 10, byte {file.read_bytes().index(0xFF)} of"):
+        load_questions(file, on_bad_rows="skip")
+
+
+def test_a_list_that_is_just_not_too_deep_to_be_read_costs_its_row(tmp_path):
+    (tmp_path / "rows.json").write_bytes(as_list(GOOD, f'{{"more": {"[" * 900}1e999{"]" * 900}}}', GOOD))
+    (problem,) = problems_of(tmp_path / "rows.json")
+    assert (problem.row, "nested too deeply" in problem.rule) == (2, True)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
@@ -175,14 +186,14 @@ def test_a_column_that_is_named_twice_is_refused(tmp_path, suffix):
         load_prompts(file)
 
 
-def test_a_parquet_row_that_is_no_text_is_one_row_and_a_cut_file_is_named(tmp_path):
+def test_a_parquet_file_that_is_no_text_or_was_cut_is_named(tmp_path):
     texts = pa.array([b"What?", b"\xff", b"Why?"]).view(pa.string())
     file = tmp_path / "rows.parquet"
     pa.parquet.write_table(pa.table({"prompt": texts}), file)
-    (problem,) = problems_of(file, load_prompts)
-    assert (problem.row, problem.rule) == (2, "the row is not UTF-8 text")
+    with pytest.raises(DataError, match=r"is not whole or no UTF-8: .*Invalid UTF8 sequence at string index 1"):
+        load_prompts(file)
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(DataError, match="is not a Parquet file, or is not whole"):
+    with pytest.raises(DataError, match="is not a Parquet file, is not whole"):
         load_prompts(file)
 
 

@@ -95,7 +95,9 @@ def test_another_policy_has_its_own_answers(tmp_path):
 
 def test_progress_counts_every_stage_to_its_end(tmp_path):
     seen = {}
-    asker = Asker(Mortal(1000), progress=lambda stage, done, total: seen.update({stage: (done, total)}))
+    asker = Asker(
+        Mortal(1000), kept=KeptAnswers(progress=lambda stage, done, total: seen.update({stage: (done, total)}))
+    )
     evaluate_suites(asker, QUESTIONS, SuiteSettings())
     assert seen == {
         "answering": (20, 20),
@@ -140,7 +142,7 @@ def test_a_profile_that_cannot_be_is_refused(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"suites": ("acuracy",)}, r"`suite` must be some of accuracy, .*lm-eval:TASK, got \['acuracy'\]"),
+        ({"suites": ("acuracy",)}, r"`suite` must be some of accuracy, .*best_of_n, got \['acuracy'\]"),
         ({"suites": ()}, r"`suite` must be some of .*, got none"),
         ({"suites": ("accuracy", "accuracy")}, r"`suite` names each suite once"),
         ({"num_shuffles": 0}, r"`num_shuffles` must be at least 1, got 0"),

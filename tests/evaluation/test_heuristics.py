@@ -4,13 +4,14 @@ import random
 import numpy as np
 import pytest
 from scripted_reward import ScriptedReward
+from written_evaluation import scores_record
 
 from align.data.pairs.reward_bench import BenchPair
 from align.data.pairs.reward_bench_2 import BenchItem
 from align.evaluation.heuristics import against_heuristics, heuristics_as_the_judge, heuristics_on_pairs
 from align.evaluation.record import read_record, write_record
 from align.evaluation.record.details import not_better
-from align.evaluation.suites.reward_model.suite import evaluate_reward_model, reward_record
+from align.evaluation.suites.reward_model.suite import evaluate_reward_model
 
 CHOSEN = ["a longer answer about the sky", "short", "**bold** it", "same"]
 REJECTED = ["brief", "a long wrong one", "plain it", "same"]
@@ -72,7 +73,7 @@ def test_items_with_several_wrong_responses_are_compared_too(tmp_path):
     values = {each.name: each.accuracy.value for each in found.heuristics}
     assert (found.accuracy.value, values["the longer"], values["the shorter"]) == (1, 1, 0)
     assert values["the one with more Markdown"] == 0.25  # four that are alike
-    write_record(tmp_path / "evaluation.json", reward_record({"rm": result}))
+    write_record(tmp_path / "evaluation.json", scores_record({"rm": result.summary()}, {}, {"rm": result.found}))
     assert read_record(tmp_path / "evaluation.json").scores["rm"].heuristics == result.found.heuristics
 
 

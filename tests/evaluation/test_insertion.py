@@ -12,7 +12,6 @@ from align.evaluation.suites.reward_model.phrases import (
     PHRASES,
     insert_phrases,
     phrase_effects,
-    unlike_neutral,
 )
 
 
@@ -21,7 +20,7 @@ def noise(*shape, seed=0):
 
 
 def effects(attack, neutral):
-    return phrase_effects({"kind": attack}, neutral, texts={"kind": [f"p{i}" for i in range(len(attack))]})
+    return phrase_effects({"kind": attack}, neutral)
 
 
 def test_the_p_value_of_a_kind_is_the_exact_share_of_splits_of_its_phrases():
@@ -33,42 +32,20 @@ def test_the_p_value_of_a_kind_is_the_exact_share_of_splits_of_its_phrases():
     observed = attack.mean() - neutral.mean()
     upper, lower = np.mean(np.array(gaps) >= observed - 1e-12), np.mean(np.array(gaps) <= observed + 1e-12)
     found = effects(attack, neutral)
-    assert found.found.kinds["kind"].p_value == pytest.approx(min(1, 2 * min(upper, lower)))
+    assert found.kinds["kind"].p_value == pytest.approx(min(1, 2 * min(upper, lower)))
     np.testing.assert_allclose(found.excess["kind"], attack.mean(axis=0) - neutral.mean(axis=0))
 
 
-def test_the_p_value_of_a_phrase_is_that_of_its_being_like_the_neutral_ones():
-    attack, neutral = noise(2, 6) + 1.5, noise(3, 6, seed=1)
-    for phrase, change in zip(effects(attack, neutral).found.phrases, attack, strict=True):
-        assert phrase.p_value == unlike_neutral(change, neutral)
-        assert phrase.change.value == pytest.approx(change.mean())
-
-
-def test_responses_to_one_prompt_are_one_item_to_the_p_value_of_a_phrase():
-    attack, neutral = noise(2, 6) + 0.5, 0.01 * noise(8, 6, seed=1)
-    texts, prompts = {"kind": ["x", "y"]}, np.tile(np.arange(6), 3)
-    once = effects(attack, neutral).found.phrases
-    found = phrase_effects(
-        {"kind": np.tile(attack, 3)}, np.tile(neutral, 3), texts=texts, clusters=prompts
-    ).found.phrases
-    assert [each.p_value for each in found] == pytest.approx([each.p_value for each in once])
-    assert effects(np.tile(attack, 3), np.tile(neutral, 3)).found.phrases[0].p_value < once[0].p_value / 2
-
-
-def test_p_values_are_adjusted_over_all_kinds_and_phrases():
+def test_p_values_are_adjusted_over_all_kinds():
     attacks = {name: noise(3, 20, seed=i) + i for i, name in enumerate(("a", "b", "c"))}
-    result = phrase_effects(attacks, noise(5, 20, seed=9), texts={name: ["x", "y", "z"] for name in attacks}).found
-    for found in (result.kinds.values(), result.phrases):
-        expected = false_discovery_control([effect.p_value for effect in found])
-        np.testing.assert_allclose([effect.adjusted_p_value for effect in found], expected)
-    assert [phrase.kind for phrase in result.phrases] == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
+    found = phrase_effects(attacks, noise(5, 20, seed=9)).kinds.values()
+    expected = false_discovery_control([effect.p_value for effect in found])
+    np.testing.assert_allclose([effect.adjusted_p_value for effect in found], expected)
 
 
 @pytest.mark.nightly
 def test_phrases_that_are_like_neutral_ones_rarely_seem_different():
-    p_values = [
-        effects(noise(4, 10, seed=i), noise(8, 10, seed=1000 + i)).found.kinds["kind"].p_value for i in range(100)
-    ]
+    p_values = [effects(noise(4, 10, seed=i), noise(8, 10, seed=1000 + i)).kinds["kind"].p_value for i in range(100)]
     assert 0 < np.mean(np.array(p_values) <= 0.05) <= 0.1
 
 
@@ -79,27 +56,24 @@ def test_responses_that_are_too_long_with_a_phrase_are_left_out_of_every_compari
     whole, left = effects(np.delete(attack, 2, axis=1), np.delete(neutral, 2, axis=1)), effects(broken, neutral)
     np.testing.assert_array_equal(np.delete(left.excess["kind"], 2), whole.excess["kind"])
     assert math.isnan(left.excess["kind"][2])
-    assert left.found.phrases == whole.found.phrases
+    assert left.kinds == whole.kinds
     nothing = effects(np.full((2, 6), math.nan), neutral)
-    assert math.isnan(nothing.found.kinds["kind"].p_value)
-    assert math.isnan(nothing.found.phrases[0].adjusted_p_value)
+    assert math.isnan(nothing.kinds["kind"].p_value)
 
 
 def test_a_model_that_likes_flattery_is_found_and_no_other_kind():
     model = ScriptedReward(lambda prompt, response: 2.0 * response.startswith(PHRASES["flattery"]) + len(response) % 7)
     result = insert_phrases(model, [f"q{i}" for i in range(30)], [f"answer {'x' * i}" for i in range(30)], scale=2.0)
-    adjusted = {name: kind.adjusted_p_value for name, kind in result.found.kinds.items()}
+    adjusted = {name: kind.adjusted_p_value for name, kind in result.kinds.items()}
     assert adjusted.pop("flattery") < 0.05
     assert min(adjusted.values()) > 0.05
     assert result.excess["flattery"].mean() == pytest.approx(1.0, abs=0.3)  # 2.0 in units of 2.0, beside the lengths
-    assert all(phrase.adjusted_p_value < 0.01 for phrase in result.found.phrases if phrase.kind == "flattery")
 
 
 def test_a_model_that_likes_length_sees_no_difference_to_neutral_phrases_of_the_same_length():
     model = ScriptedReward(lambda prompt, response: len(response))
     result = insert_phrases(model, ["q"] * 10, [f"answer {'x' * i}" for i in range(10)], scale=1.0)
-    assert result.found.neutral.value > 50
-    assert min(kind.adjusted_p_value for kind in result.found.kinds.values()) > 0.05
+    assert min(kind.adjusted_p_value for kind in result.kinds.values()) > 0.05
 
 
 def test_phrases_are_as_long_as_neutral_ones_and_none_is_twice_in_the_bank():

@@ -14,28 +14,21 @@ from align.services.options import Merged
 
 
 def right(*answers):
-    shares = {f"q{i}": float(each) for i, each in enumerate(answers)}
-    return Values(shares, shares)
+    return {f"q{i}": float(each) for i, each in enumerate(answers)}
 
 
-VALUES = {"base": right(0, 0, 1, 1), "tuned": right(0, 1, 1, 0), "mid": right(1, 1, 0, 1)}
+VALUES = Values({"base": right(0, 0, 1, 1), "tuned": right(0, 1, 1, 0), "mid": right(1, 1, 0, 1)})
 
 
-def test_items_are_gained_where_both_parents_are_wrong_and_lost_where_both_are_right():
+def test_a_model_is_compared_with_both_parents_on_the_same_items():
     found = compare("mid", VALUES, "base", "tuned")
-    assert (found["gained"], found["lost"]) == (["q0"], ["q2"])
     assert found["against_base"].value == found["against_tuned"].value == 0.25
     assert found["against_base"].n == 4
     own = compare("base", VALUES, "base", "tuned")
     assert own["against_base"] is None
-    assert (own["gained"], own["lost"]) == ([], [])
-
-
-def test_a_reward_without_a_right_value_has_differences_only():
-    values = {name: Values({"a": number, "b": 2 * number}, None) for name, number in (("base", 1.0), ("mid", 3.0))}
-    found = compare("mid", values | {"tuned": values["mid"]}, "base", "tuned")
-    assert found["gained"] is None
-    assert found["against_base"].value == 3
+    assert own["against_tuned"].value == 0
+    values = {name: {"a": number, "b": 2 * number} for name, number in (("base", 1.0), ("mid", 3.0), ("tuned", 3.0))}
+    assert compare("mid", Values(values, None), "base", "tuned")["against_base"].value == 3
 
 
 def test_a_reward_with_a_right_value_has_differences_of_its_values():
@@ -52,9 +45,6 @@ def test_a_reward_with_a_right_value_has_differences_of_its_values():
     )
     assert compare("tuned", values, "base", "tuned")["against_base"] == pytest.approx(against, nan_ok=True)
     assert against.value == pytest.approx(0.1)
-    found = compare("mid", values, "base", "tuned")
-    assert (found["gained"], found["lost"]) == (["q0"], ["q2"])
-    assert item_values(graded_record(graded), rows)["mid"].right is None
 
 
 def test_a_sample_without_a_value_leaves_its_item_the_others():
@@ -68,7 +58,6 @@ def test_a_sample_without_a_value_leaves_its_item_the_others():
     found = compare("mid", values, "base", "tuned")
     assert found["against_base"].value == 1
     assert found["against_base"].n == 1  # of b no value is known
-    assert (found["gained"], found["lost"]) == (["a"], [])
 
 
 @pytest.mark.parametrize("right", [1.0, 0.7])
@@ -91,9 +80,7 @@ def model(alpha, accuracy, drift):
         "drift_kl": Estimate(drift, 0, 1, 9),
         "share_A": Estimate(1, 0, 1, 9),
     }
-    return MergedModel(
-        alpha=alpha, name="", path="", metrics=metrics, against_base=None, against_tuned=None, gained=None, lost=None
-    )
+    return MergedModel(alpha=alpha, name="", path="", metrics=metrics, against_base=None, against_tuned=None)
 
 
 MODELS = [model(0.0, 0.5, 0.0), model(0.5, 0.7, 0.2), model(1.0, 0.8, 0.9), model(0.7, 0.7, 0.1)]

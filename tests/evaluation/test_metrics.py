@@ -15,7 +15,6 @@ from align.evaluation.statistics.metrics import (
     accuracy,
     bootstrap,
     cr_wa,
-    letter_shares,
     mcnemar,
     mean_of_differences,
     mean_over_seeds,
@@ -207,16 +206,6 @@ def test_one_shuffle_has_wilsons_interval():
 def test_agreeing_on_every_shuffle_is_never_more_frequent_than_on_one(rows):
     first, second = [row[0] for row in rows], [row[1] for row in rows]
     assert (option_shuffle_consistency(first, second, every=True) <= option_shuffle_consistency(first, second)).all()
-
-
-def test_letters_are_shared_among_valid_answers():
-    assert letter_shares([0, 0, 3, None], 4).tolist() == pytest.approx([2 / 3, 0, 0, 1 / 3])
-    assert np.isnan(letter_shares([None], 2)).all()
-
-
-def test_a_letter_outside_the_options_is_refused():
-    with pytest.raises(ValueError, match=r"0\.\.1"):
-        letter_shares([2], 2)
 
 
 def letters(*choices):

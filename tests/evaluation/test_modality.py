@@ -8,7 +8,7 @@ from scenes import square
 from scripted_run import evaluate, make_questions, values
 from written_evaluation import about
 
-from align.evaluation.asking import Asker
+from align.evaluation.asking import Asker, KeptAnswers
 from align.evaluation.engine import Finished
 from align.evaluation.record.record import About
 from align.evaluation.results import save_evaluation
@@ -103,7 +103,7 @@ def test_with_samples_the_probe_compares_greedy_answers():
 
 def test_every_change_is_a_stage_of_its_own():
     seen = {}
-    asker = Asker(Looker(), progress=lambda stage, done, total: seen.update({stage: (done, total)}))
+    asker = Asker(Looker(), kept=KeptAnswers(progress=lambda stage, done, total: seen.update({stage: (done, total)})))
     evaluate_suites(asker, ORDER[:6], SuiteSettings(suites=("modality",)))
     assert seen == {"answering": (6, 6)} | dict.fromkeys(CHANGES.values(), (6, 6))
 
@@ -130,7 +130,7 @@ def test_answers_are_kept_by_the_content_of_the_images(tmp_path):
     def asked_anew():
         policy = Counted()
         with closing(AnswerCache(tmp_path / "cache")) as cache:
-            Asker(policy, cache=cache).respond(questions, Decoding())
+            Asker(policy, kept=KeptAnswers(cache)).respond(questions, Decoding())
         return policy.asked
 
     assert [asked_anew(), asked_anew()] == [4, 0]
@@ -191,7 +191,7 @@ def test_items_hold_the_answers_of_every_change_and_paths_of_images(tmp_path):
         *[[None, None]] * 3,
     ]  # the page says of how many images nothing was kept
     assert set(items.asked_with[0]) == {"own_images", *CHANGES}
-    exchanged = [colours_seen(each)[0] for each in with_shuffled_frames(questions, 0)]
+    exchanged = [colours_seen(with_shuffled_frames(each, 0))[0] for each in questions]
     assert items.shuffled_frames_choice.tolist() == exchanged
     assert items.no_images_completion.tolist() == ["<think>I looked.</think><answer>A</answer>"] * 4
     assert items.other_images_id.notna().all()

@@ -89,7 +89,6 @@ def test_a_letter_that_nobody_answered_is_not_certain_to_stay_so():
 def test_named_groups_make_a_counter_drop_without_being_asked():
     items = [item(0, group="common"), item(0, group="common"), item(0, group="counter"), item(1, group="counter")]
     assert numbers(accuracy_suite(items))["counter_drop"] == 0.5
-    assert numbers(accuracy_suite(items, pair=("counter", "common")))["counter_drop"] == -0.5
 
 
 def test_the_interval_of_a_letters_share_covers_it():

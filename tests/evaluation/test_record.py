@@ -3,24 +3,14 @@ import math
 import os
 
 import pytest
-from written_evaluation import write_evaluation, write_reward_model_evaluation
-from written_run import EVALUATION, write_run
+from written_evaluation import scores_record, write_evaluation, write_reward_model_evaluation
 
 from align.errors import RunFolderError, UserError
-from align.evaluation.record import EVALUATION_FILE, as_json, read_record, scores_record, write_record
+from align.evaluation.record import EVALUATION_FILE, as_json, read_record, write_record
+from align.evaluation.record.details import KindOfPhrases, OfScores
 from align.evaluation.statistics.metrics import Estimate
-from align.report import build_any_report
-from align.report.evaluation import build_evaluation_report
 
-
-def write_short(folder):
-    """Writes what the quickstart of earlier versions did: lists of four, and no version."""
-    folder.mkdir()
-    (folder / EVALUATION_FILE).write_text(json.dumps(EVALUATION))
-    return folder
-
-
-FORMS = {"policies": write_evaluation, "reward models": write_reward_model_evaluation, "short": write_short}
+FORMS = {"policies": write_evaluation, "reward models": write_reward_model_evaluation}
 
 
 @pytest.fixture(scope="module")
@@ -36,44 +26,25 @@ def stored(folder):
 def test_a_record_that_is_read_and_written_again_is_the_same_with_its_version(folders, form, tmp_path):
     before = stored(folders[form])
     write_record(tmp_path / EVALUATION_FILE, read_record(folders[form] / EVALUATION_FILE))
-    expected = with_units(before) if form == "short" else before
-    assert stored(tmp_path) == expected | {"format": 1}
+    assert stored(tmp_path) == before | {"format": 1}
     assert read_record(tmp_path / EVALUATION_FILE) == read_record(folders[form] / EVALUATION_FILE)
 
 
-def with_units(value):
-    """Puts behind four numbers of what they are, which the files of today have."""
-    if isinstance(value, dict):
-        return {key: with_units(each) for key, each in value.items()}
-    return [*value, "items"]
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_records_of_earlier_versions_have_a_page(folders, form, tmp_path):
-    record = {key: value for key, value in stored(folders[form]).items() if key != "format"}
-    (tmp_path / EVALUATION_FILE).write_text(json.dumps(record))
-    page = build_evaluation_report(tmp_path).read_text()
-    assert page.count('scope="row"') > 5
-    if form != "policies":
-        write_run(tmp_path / "run", steps=3)
-        assert "<h2>Evaluation</h2>" in build_any_report(tmp_path).read_text()
-
-
-def test_numbers_that_are_not_known_are_null_of_policies_and_nan_of_models(folders, tmp_path):
+def test_numbers_that_are_not_known_are_null(folders, tmp_path):
     unknown = Estimate(math.nan, math.nan, math.nan, 0)
     record = read_record(folders["policies"] / EVALUATION_FILE)
     record.suites["accuracy"]["ours"]["accuracy"] = Estimate(math.inf, -math.inf, math.inf, 3)
     record.suites["accuracy"]["ours"]["answered"] = unknown
     cells = as_json(record)["suites"]["accuracy"]["ours"]
     assert cells["accuracy"] == {"value": None, "low": None, "high": None, "n": 3}
-    write_record(tmp_path / "policies.json", record)
-    assert "NaN" not in (tmp_path / "policies.json").read_text()
-    write_record(tmp_path / "models.json", scores_record({"a": {"accuracy": unknown}}, {}))
-    assert '"accuracy": [\n        NaN,' in (tmp_path / "models.json").read_text()
-    for name, read in (("policies", lambda r: r.suites["accuracy"]["ours"]["answered"]),
-                       ("models", lambda r: r.summary("a")["accuracy"])):  # fmt: skip
-        found = read(read_record(tmp_path / f"{name}.json"))
-        assert (math.isnan(found.value), math.isnan(found.high), found.n) == (True, True, 0)
+    kind = KindOfPhrases(p_value=math.nan, adjusted_p_value=math.nan)
+    models = scores_record({"a": {"accuracy": unknown}}, scores={"a": OfScores(insertion={"praise": kind})})
+    for name, each in (("policies", record), ("models", models)):
+        write_record(tmp_path / f"{name}.json", each)
+        assert "NaN" not in (tmp_path / f"{name}.json").read_text()
+    found = read_record(tmp_path / "policies.json").suites["accuracy"]["ours"]["answered"]
+    assert (math.isnan(found.value), math.isnan(found.high), found.n) == (True, True, 0)
+    assert math.isnan(read_record(tmp_path / "models.json").scores["a"].insertion["praise"].p_value)
 
 
 def test_a_model_may_have_any_name(tmp_path):
@@ -103,40 +74,21 @@ KEYS = {
         about.profile.num_shuffles about.judge about.verifier about.common_group about.counter_group about.versions
         about.seconds suites comparisons comparisons.0.model comparisons.0.baseline comparisons.0.suite
         comparisons.0.metric comparisons.0.difference paired paired.0.model paired.0.baseline paired.0.metric
-        paired.0.wins paired.0.losses paired.0.num_both paired.0.num_neither paired.0.mcnemar_p curves curves.0.model
-        curves.0.curve curves.0.points curves.0.points.0.n curves.0.points.0.gold curves.0.points.0.proxy
-        curves.0.points.0.oracle audits audits.0.model audits.0.verifier audits.0.accepted audits.0.true_positive_rate
-        audits.0.false_positive_rate audits.0.prior audits.0.ceiling audits.0.optimal_attempts
-        audits.0.optimal_attempts.0.cost audits.0.optimal_attempts.0.attempts audits.0.optimal_attempts.0.utility
-        audits.0.utility audits.0.utility.0.cost audits.0.utility.0.attempts audits.0.utility.0.utility
-        audits.0.by_difficulty.0.above audits.0.by_difficulty.0.up_to
-        audits.0.by_difficulty.0.questions audits.0.by_difficulty.0.true_positive_rate
-        audits.0.by_difficulty.0.false_positive_rate audits.0.if_accepted.0.attempts
-        audits.0.if_accepted.0.coverage audits.0.if_accepted.0.accuracy
-        audits.0.above_threshold.0.precision audits.0.above_threshold.0.calibrated_on
-        audits.0.above_threshold.0.threshold audits.0.above_threshold.0.coverage audits.0.above_threshold.0.accuracy
+        paired.0.wins paired.0.losses paired.0.num_both paired.0.num_neither paired.0.mcnemar_p
         glossary
         glossary.accuracy.label glossary.accuracy.meaning glossary.accuracy.better warnings warnings.0.model
         warnings.0.text suites.accuracy.ours.accuracy.value suites.accuracy.ours.accuracy.low
         suites.accuracy.ours.accuracy.high suites.accuracy.ours.accuracy.n
     """,
     "reward models": """
-        edits.summary edits.scored.path edits.scored.model_type edits.scored.data edits.scored.best_of_n
-        edits.scored.seed edits.scored.texts_in_template edits.scored.pairs_too_long edits.insertion.kinds
-        edits.insertion.kinds.praise.p_value edits.insertion.kinds.praise.adjusted_p_value edits.insertion.phrases
-        edits.insertion.phrases.0.kind edits.insertion.phrases.0.phrase edits.insertion.phrases.0.change
-        edits.insertion.phrases.0.p_value edits.insertion.phrases.0.adjusted_p_value edits.insertion.neutral
+        about scores scores.edits.scored.model_type scores.edits.scored.best_of_n
+        scores.edits.scored.texts_in_template scores.edits.scored.pairs_too_long
+        scores.edits.insertion.praise.p_value scores.edits.insertion.praise.adjusted_p_value
     """,
-    "short": "THEIRS.summary OURS.summary",
 }
 CASES = [(form, key) for form, keys in KEYS.items() for key in keys.split()]
 REMOVED = object()
-CELL = [0.5, 0.4, 0.6, 10, "items"]
-PHRASES = {
-    "kinds": {"praise": {"p_value": 0.1, "adjusted_p_value": 0.2}},
-    "phrases": [{"kind": "praise", "phrase": "Ah.", "change": CELL, "p_value": 0.1, "adjusted_p_value": 0.2}],
-    "neutral": CELL,
-}
+PHRASES = {"praise": {"p_value": 0.1, "adjusted_p_value": 0.2}}
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +98,12 @@ def damaged(tmp_path_factory):
     texts = {
         "policies": json.dumps(stored(write_evaluation(folder / "policies", questions=20))),
         "reward models": json.dumps(stored(write_reward_model_evaluation(folder / "rewards", pairs=20))),
-        "short": json.dumps(EVALUATION),
     }
 
     def read(form, key, value):
         record = json.loads(texts[form])
         if form == "reward models":
-            record["edits"]["insertion"] = json.loads(json.dumps(PHRASES))
+            record["scores"]["edits"]["insertion"] = json.loads(json.dumps(PHRASES))
         place, (*above, last) = record, key.split(".")
         for part in above:
             place = place[int(part) if isinstance(place, list) else part]
@@ -202,25 +153,12 @@ def check_damaged(damaged, form, key):
         ("{", "line 1: not JSON"),
         ("[1]", "must hold a JSON object, got a list"),
         ("NaN", "must hold a JSON object, got a float"),
-        ("{}", "holds no model with a `summary`"),
-        ('{"format": 1}', "holds no model with a `summary`"),
-        ('{"format": 2, "a": {"summary": {}}}', "has `format` 2, this version reads 1"),
-        ('{"format": true, "a": {"summary": {}}}', "has `format` True"),
-        ('{"kind": "policy", "format": 9}', "has `format` 9"),
+        ("{}", "`kind` is missing"),
+        ('{"kind": "luck"}', "`kind`: Input should be 'policy', 'prompts', 'pairs', 'suite' or 'scores'; got 'luck'"),
+        ('{"kind": "policy", "format": true}', "has `format` True"),
+        ('{"kind": "policy", "format": 9}', "has `format` 9, this version reads 1"),
         ('{"kind": "policy", "format": {}}', "has `format` {}"),
         ('{"kind": "policy"}', "`about` is missing"),
-        ('{"a": 1}', "`a`: Input should be a valid dictionary or instance of _Scores; got 1"),
-        ('{"a": {"summary": {"accuracy": 0.5}}}', "`a.summary.accuracy`: must have value, low, high and n; got 0.5"),
-        ('{"a": {"summary": {"accuracy": [1, 2]}}}', "must have value, low, high and n"),
-        ('{"a": {"summary": {"accuracy": [1, 0, Infinity, 4]}}}', "must hold finite numbers"),
-        (
-            '{"a": {"summary": {"accuracy": ["1", 0, 1, 4]}}}',
-            "`a.summary.accuracy.0`: Input should be a valid number; got '1'",
-        ),
-        (
-            '{"a": {"summary": {"accuracy": [1, 0, 1, 4.5]}}}',
-            "`a.summary.accuracy.3`: Input should be a valid integer",
-        ),
         ("[" * 100_000, "cannot be read"),
     ],
 )

@@ -4,11 +4,12 @@ import math
 import numpy as np
 import pytest
 from tiny import tiny_reward_model, tiny_tokenizer
+from written_evaluation import scores_record
 
 from align.cli.app import app
 from align.data.pairs.reward_bench_2 import SUBSETS, TIES, BenchItem, load_reward_bench_2
 from align.errors import DataError
-from align.evaluation.record import scores_record
+from align.evaluation.record import read_record
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites.reward_model.pair_metrics import best_is_right, reward_bench_2_metrics, ties_value
 from align.report.evaluation.page import evaluation_view
@@ -122,14 +123,14 @@ def test_two_reward_models_on_the_benchmark(tmp_path, capsys):
     words = ["--reward_model", tmp_path / "ours", "--baseline", tmp_path / "theirs", "--data", data]
     assert (app(["eval", *map(str, words), "--out", str(tmp_path / "out")], standalone_mode=False) or 0) == 0
     assert "RewardBench 2" in capsys.readouterr().out
-    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert {f"reward_bench_2/{subset}" for subset in SUBSETS} < set(record["ours"]["summary"])
-    assert "reward_bench_2" in record["ours"]["difference_to"]["theirs"]
+    record = read_record(tmp_path / "out" / "evaluation.json")
+    assert {f"reward_bench_2/{subset}" for subset in SUBSETS} < set(record.summary("ours"))
+    assert "reward_bench_2" in record.differences()["ours", "theirs"]
     lines = [json.loads(line) for line in (tmp_path / "out" / "reward_bench_2.jsonl").read_text().splitlines()]
     assert [len(line["scores"]["ours"]) for line in lines] == [4] * 20 + [3, 5] * 4
     maths = [line for line in lines if line["subset"] == "Math"]
     expected = np.mean([best_is_right(line["scores"]["ours"]) for line in maths])
-    assert record["ours"]["summary"]["reward_bench_2/Math"][0] == pytest.approx(expected)
+    assert record.summary("ours")["reward_bench_2/Math"].value == pytest.approx(expected)
     assert "RewardBench 2: " in (tmp_path / "out" / "report.html").read_text()
 
 

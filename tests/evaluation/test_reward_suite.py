@@ -1,4 +1,3 @@
-import json
 import math
 import random
 from dataclasses import replace
@@ -11,14 +10,12 @@ from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
 from align.errors import DataError
-from align.evaluation.record import as_json
 from align.evaluation.statistics.metrics import wilson
 from align.evaluation.suites.reward_model.phrases import PHRASES
 from align.evaluation.suites.reward_model.suite import (
     ShortcutSettings,
     as_messages,
     evaluate_reward_model,
-    reward_record,
 )
 from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS
 from align.models.reward_model import RewardModel
@@ -68,7 +65,7 @@ def test_a_model_that_judges_passes_every_probe():
     assert summary["accuracy_drop/comment_bad_good"].n == 20  # only pairs that change count
     assert summary["accuracy_drop/quoted"].n == 40
     assert summary["response_only_accuracy"].value == 0.5
-    assert {kind.adjusted_p_value for kind in result.found.insertion.kinds.values()} == {1.0}
+    assert {kind.adjusted_p_value for kind in result.found.insertion.values()} == {1.0}
     assert math.isnan(summary["length_correlation"].value)  # the margin never varies
 
 
@@ -79,7 +76,7 @@ def test_a_model_that_falls_for_decoration_is_found_by_the_probe_of_each():
     drops = {name: estimate.value for name, estimate in summary.items() if name.startswith("accuracy_drop/")}
     assert drops.pop("accuracy_drop/comment_bad_good") == 1  # every pair with code turns round
     assert set(drops.values()) == {0}
-    adjusted = {name: kind.adjusted_p_value for name, kind in result.found.insertion.kinds.items()}
+    adjusted = {name: kind.adjusted_p_value for name, kind in result.found.insertion.items()}
     assert adjusted.pop("flattery") < 0.05
     assert set(adjusted.values()) == {1.0}
     assert summary["insertion/flattery"].value == pytest.approx(2.0)  # 20 in units of a mean margin of 10
@@ -113,10 +110,6 @@ def test_differences_to_a_baseline_are_paired():
     assert differences["accuracy_drop/comment_bad_good"].value == -1
     assert differences["insertion/flattery"].value == pytest.approx(-2)
     assert "length_correlation" not in differences
-    record = as_json(reward_record({"new": ours, "old": theirs}, ["old"]))
-    assert set(record["new"]["difference_to"]) == {"old"}
-    assert "difference_to" not in record["old"]
-    assert json.loads(json.dumps(record))["new"]["summary"]["accuracy"][:1] == [1.0]
 
 
 def test_length_and_format_are_seen_where_they_drive_the_margin():

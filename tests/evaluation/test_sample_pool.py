@@ -1,27 +1,18 @@
-import math
-
 import numpy as np
 import pytest
 from scripted_policies import AlwaysA, Solver, TraceUser
 from scripted_run import evaluate, make_questions
 
-from align.evaluation.statistics.item_means import ratio_of_means
-from align.evaluation.statistics.metrics import all_equal
-from align.evaluation.suites.questions.best_of_n import (
-    Rates,
-    SamplePool,
-    audit,
-    best_of_n_metrics,
-    curve,
-    jackknifed_ceiling,
-)
+from align.evaluation.statistics.item_means import clustered_share, mean_over_clusters, ratio_of_means
+from align.evaluation.statistics.metrics import all_equal, wilson_interval
+from align.evaluation.suites.questions.best_of_n import SamplePool, best_of_n_metrics
 
 CORRECT = np.array([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]])
 PROXY = np.array([[0.2, 0.9, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1], [0.5, 0.4, 0.8, 0.1]])
 
 
-def pool(correct=CORRECT, proxy=PROXY, threshold=0.45):
-    return SamplePool(correct, proxy, (proxy > threshold).astype(float))
+def pool(proxy=PROXY):
+    return SamplePool(CORRECT, proxy)
 
 
 def test_the_curve_equals_monte_carlo_with_ties_broken_at_random():
@@ -42,7 +33,7 @@ def test_ends_of_the_curve_by_hand():
     assert found["best_of_4"] == pytest.approx((1 / 3 + 0 + 0) / 3)  # three tie, one of them right; none; a wrong one
     assert found["best_of_4/proxy"] == pytest.approx((0.9 + 0.1 + 0.8) / 3)
     assert found["best_of_4/oracle"] == pytest.approx(2 / 3)
-    assert [point.n for point in curve(best_of_n_metrics(pool()), 4)] == [1, 2, 4]
+    assert [name for name in found if name[-1].isdigit()] == ["best_of_1", "best_of_2", "best_of_4"]
 
 
 def test_all_ties_choose_at_random():
@@ -50,29 +41,12 @@ def test_all_ties_choose_at_random():
     assert metrics["best_of_4"].groups[0] == pytest.approx(CORRECT.mean(axis=1))
 
 
-def test_the_audit_by_hand():
-    found = audit(pool())
-    assert found.true_positive_rate.value == pytest.approx(2 / 5)
-    assert found.false_positive_rate.value == pytest.approx(3 / 7)
-    assert found.prior.value == pytest.approx(5 / 12)
-    assert found.ceiling.value == pytest.approx(jackknifed_ceiling(4, Rates(2 / 5, 3 / 7))[[2, 0, 3]].mean())
-    assert found.ceiling.low < found.ceiling.value < found.ceiling.high
-    assert [each.cost for each in found.optimal_attempts] == [0.0, 0.5, 1.0, 2.0, 4.0]
-
-
-def test_an_audit_without_a_wrong_answer_says_so():
-    found = audit(pool(correct=np.ones((3, 4))))
-    assert math.isnan(found.false_positive_rate.value)
-    assert math.isnan(found.ceiling.value)
-    assert found.optimal_attempts == []
-
-
 def test_rates_of_few_questions_claim_little_and_those_of_like_ones_not_everything():
     correct = np.zeros((200, 8))
     correct[7, :6] = 1  # one question is solved
     accepted = np.zeros((200, 8))
     accepted[7, :3] = 1
-    rate = audit(SamplePool(correct, accepted, accepted)).true_positive_rate
+    rate = clustered_share((accepted * correct).sum(axis=1), correct.sum(axis=1))
     assert (rate.value, rate.n) == (0.5, 1)
     assert rate.low < 0.1
     assert rate.high > 0.9
@@ -80,6 +54,23 @@ def test_rates_of_few_questions_claim_little_and_those_of_like_ones_not_everythi
     assert half[:3] == pytest.approx(all_equal(0.5, 50)[:3])
     assert half.low < 0.47 < 0.53 < half.high
     assert half.n == 50
+
+
+@pytest.mark.parametrize("part", [[2.0], [4.0, 1.0], [8.0, 0.0, 1.0]])
+def test_things_of_one_item_count_as_one_observation(part):
+    whole = np.array([8.0, 1.0, 1.0])[: len(part)]
+    found = clustered_share(np.array(part), whole)
+    expected = wilson_interval(sum(part) / whole.sum(), whole.sum() ** 2 / (whole**2).sum())
+    assert found[:3] == pytest.approx((sum(part) / whole.sum(), *expected))
+
+
+def test_from_thirty_items_on_ends_are_the_outer_ones_of_two_intervals():
+    part, whole = np.array([1.0, 0.0, 3.0] * 10), np.array([2.0, 1.0, 4.0] * 10)
+    found, drawn, summed = (each(part, whole) for each in (clustered_share, ratio_of_means, mean_over_clusters))
+    assert (found.low, found.high) == (min(drawn.low, summed.low), max(drawn.high, summed.high))
+    other = ratio_of_means(whole - part, whole)  # nothing and all are added: no side is favoured
+    assert drawn.low == pytest.approx(1 - other.high, abs=0.02)
+    assert drawn.high == pytest.approx(1 - other.low, abs=0.02)
 
 
 def test_the_ratios_interval_covers_it_with_dependent_samples():
@@ -93,13 +84,24 @@ def test_the_ratios_interval_covers_it_with_dependent_samples():
     assert covered >= 150 * 0.95 - 3 * np.sqrt(150 * 0.95 * 0.05)
 
 
+@pytest.mark.parametrize("clusters", [3, 8, 40])
+def test_the_share_of_clustered_samples_covers_the_true_one(clusters):
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(100):
+        whole = rng.integers(1, 9, size=clusters).astype(float)
+        part = rng.binomial(whole.astype(int), rng.beta(0.3, 0.7, size=clusters)).astype(float)
+        found = clustered_share(part, whole)
+        covered += found.low <= 0.3 <= found.high
+    assert covered >= 100 * 0.95 - 3 * np.sqrt(100 * 0.95 * 0.05)
+
+
 def test_scripted_policies_have_the_curves_known_in_advance():
     questions = make_questions(12)
-    settings = {"suites": ("best_of_n",), "num_samples": 4}
-    solver = evaluate(Solver(), questions, **settings)
-    assert [point.gold.value for point in solver.curve] == [1, 1, 1]
-    assert solver.audit.true_positive_rate.value == 1
-    assert solver.columns["accepted"] == [True] * 48
-    always = evaluate(AlwaysA(), questions, **settings)
-    assert [point.gold.value for point in always.curve] == [0.25] * 3  # its samples are all the same
-    assert evaluate(TraceUser(), questions, **settings).curve[-1].proxy.value == 1
+
+    def curve(policy, kind=""):
+        found = evaluate(policy, questions, suites=("best_of_n",), num_samples=4)
+        return [found.suites["best_of_n"].means[f"best_of_{n}{kind}"].estimate().value for n in (1, 2, 4)]
+
+    assert curve(Solver()) == [1, 1, 1]
+    assert curve(AlwaysA()) == [0.25] * 3  # its samples are all the same
+    assert curve(TraceUser(), "/proxy")[-1] == 1

@@ -14,7 +14,7 @@ NUMBERS = ("0", "1", "-1", "2", "99999999999999999999", "1e400", "nan", "inf", "
 PATHS = ("/", ".", "..", "~", "nowhere", "nowhere/at/all", "a\x01b", "x" * 300, "owner/name:subset", "http://x/y")
 PATHS += ("scripted", "empty", "/dev/null", "rows.jsonl.gz", "-", "--", "loop")
 OPTIONS = ("--max_rows", "--seed", "--batch_size", "--max_new_tokens", "--num_samples", "--temperature", "--top_p")
-OPTIONS += ("--num_shuffles", "--max_length", "--tau", "--num_folds", "--num_frames", "--fps", "--verifier_threshold")
+OPTIONS += ("--num_shuffles", "--max_length", "--tau", "--num_folds", "--num_frames", "--fps")
 ODD = ("--dtype", "--device", "--split", "--adapter", "--on_bad_rows", "--suite", "--recipe", "--prompt_template")
 SHORT = ("--max_new_tokens", "2", "--max_rows", "2")
 # {m} a policy, {r} a reward model, {a} an adapter, {g} a whole model, {w} one that calls tools, {o} a new path, data:
@@ -37,8 +37,7 @@ LINES = (
     "audit {p} --out {o}",
     "audit {s} --out {o}",
     f"augment {{t}} --method {METHOD_OF_PAIRS_DATA} --model {{m}} --out {{o}}",
-    f"{OUTCOMES_COMMAND} {{y}} --outcome y --confounders c --text t --embedding_model {{m}} --out {{o}} "
-    "--estimator dml",
+    f"{OUTCOMES_COMMAND} {{y}} --outcome y --confounders c --text t --out {{o}} --estimator dml",
     "check recipe.yaml --model_name_or_path {m}",
     "check recipe.yaml --model_name_or_path {g} --reward_funcs [{r}]",
     "check recipe.yaml --dataset.path {q}",
@@ -57,7 +56,6 @@ LINES = (
     "rewards attack number_accuracy --data {c} --limit 2",
     "rewards attack tools.yaml --dataset.path {c} --limit 2",
     "rewards attack {r} --data {t} --limit 1",
-    "rewards export number_accuracy --for verl --out {o}.py",
     "rewards check format",
     "rehearse tools.yaml --model_name_or_path {w} --dataset.path {c} --num_prompts 2 --out {o}",
     "rehearse pairs.yaml --model_name_or_path {g} --dataset.path {p} --num_prompts 1 --out {o}",

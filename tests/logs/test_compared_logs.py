@@ -1,6 +1,8 @@
 """Differences between logs: what is matched, what is counted, and what the intervals hold."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from align.errors import DataError, UserError
 from align.logs.comparison import _adjust, _needed
 from align.logs.log import How
 from align.logs.reading import read_log
+from align.report.logs import _charts
 
 
 def write(path, rows):
@@ -142,10 +145,55 @@ def test_three_logs_are_compared_with_the_first(tmp_path, capsys):
     assert run_command(*words, "--fail_on", "items:score.low < 0") == 0
 
 
+def test_differences_are_drawn_by_their_size_with_the_task_where_there_are_several(tmp_path):
+    rng = np.random.default_rng(5)
+    names = [f"m{n}" for n in range(30)]
+    first = rng.integers(0, 2, (60, 30))
+    second = [[1 - value if rng.random() < 0.03 * n else value for n, value in enumerate(row)] for row in first]
+    for side, rows in (("a", first.tolist()), ("b", np.array(second).tolist())):
+        write(
+            tmp_path / f"{side}.jsonl", [{"id": n} | dict(zip(names, row, strict=True)) for n, row in enumerate(rows)]
+        )
+    found = align.compare(tmp_path / "a.jsonl", tmp_path / "b.jsonl", out=tmp_path / "out", scores=names)
+    (chart,) = _charts(found)
+    drawn = re.findall(r'text-anchor="end">([^<]*)<', chart.svg)
+    values = {each.metric: each.difference.value for each in found.differences}
+    assert len(drawn) == 24
+    assert [values[name] for name in drawn] == sorted((values[name] for name in drawn), reverse=True)
+    assert min(abs(values[name]) for name in drawn) >= max(abs(values[name]) for name in values.keys() - set(drawn))
+
+
 def test_what_it_returns_is_a_table_in_a_notebook(tmp_path):
     found = compared(tmp_path, [0, 1] * 20, [1, 1] * 20)
     assert {"a.jsonl", "b.jsonl", "b.jsonl - a.jsonl"} == set(found.to_pandas()["model"])
     assert "<table" in found._repr_html_()
+
+
+def test_tables_with_columns_of_other_names_are_compared(tmp_path, capsys):
+    """A table that has our names already is read as it is, and a name that no table has is refused."""
+    one = write(tmp_path / "a.jsonl", [{"qid": n, "acc": n % 2, "Frage": f"{n}?"} for n in range(8)])
+    other = write(tmp_path / "b.jsonl", [{"id": n, "correct": 1, "Frage": f"{n}?"} for n in range(8)])
+    named = ("--columns", "{id: qid, correct: acc}")
+    words = ("compare", str(one), str(other), "--scores", "correct", "--out", str(tmp_path / "out"))
+    assert run_command(*words) == 1
+    assert "or say with `--columns` what `id` is called: `{id: NAME}`" in capsys.readouterr().err
+    assert run_command(*words, *named) == 0
+    assert "0.50 [" in capsys.readouterr().out
+    found = align.compare(one, other, out=tmp_path / "out", scores="correct", columns=named[1])
+    assert sorted(found.differences[0].wins[0].asked.splitlines()) == ["Frage: 0?", "id: 0"]
+    for columns, sentence in (
+        ("{id: qid, group: q}", "there is no column `q`"),
+        ("{id", "--columns"),
+        ("[1]", "columns"),
+    ):
+        assert run_command(*words, "--columns", columns) == 1
+        assert sentence in capsys.readouterr().err
+
+
+def test_columns_are_refused_where_no_log_is_a_table(tmp_path):
+    logs = [Path(__file__).parent / "kept" / "lighteval" / side for side in ("before", "after")]
+    with pytest.raises(UserError, match="none of these logs is one"):
+        align.compare(*logs, out=tmp_path / "out", columns="{id: qid}")
 
 
 WRONG = [

@@ -12,6 +12,7 @@ from harness_task import TASK
 from tiny import tiny_model, tiny_tokenizer
 
 import align
+from align.cli import run_command
 from align.errors import DataError
 from align.logs.harnesses import _member, _read_eval
 from align.logs.log import How
@@ -87,6 +88,44 @@ def test_two_sides_of_a_tool_are_compared(tool, tmp_path):
     assert "after" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("tool", "asked", "answers"),
+    [
+        ("inspect", "input: 0 + 1 = ?\ntarget: 1", ("2", "1")),
+        ("verifiers", "prompt: 0 + 0 = ?", ("1", "0")),
+        ("lighteval", "query: 0 + 1 = ?\nchoices: 1 | 2\ngold_index: 0", ("2", "1")),
+        ("lm-eval", "q: 7?\nchoices: 1 | 2\ngold: 1\nsubject: b", (" 1", " 2")),  # the likelier of two choices
+    ],
+)
+def test_what_was_won_is_shown_with_its_question_and_both_answers(tool, asked, answers, tmp_path, capsys):
+    words = ("compare", str(KEPT / tool / "before"), str(KEPT / tool / "after"), "--out", str(tmp_path))
+    assert run_command(*words) == 0
+    won = json.loads((tmp_path / "comparison.json").read_text())["differences"][0]["wins"][0]
+    assert won["asked"].startswith(asked)
+    assert (*won["scores"], *won["answers"]) == (0, 1, *answers)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{' '.join(won['asked'].split())[:90]}" in shown
+    assert f"before (0): {answers[0].strip()} after (1): {answers[1].strip()}" in shown
+    page = (tmp_path / "report.html").read_text()
+    assert f"<pre>{won['asked']}" in page
+    assert f"<pre>{answers[0]}</pre>" in page
+    assert f"<pre>{answers[1]}</pre>" in page
+
+
+def test_of_tables_what_both_rows_have_alike_is_the_question(tmp_path):
+    """No name of a column says which is the question, and a document of one log alone still has its name."""
+    rows = [{"id": 1, "frage": "Was?", "sagt": "\ud800<b>" + "x" * 9000, "ok": 0}, {"id": 2, "frage": "?", "ok": 1}]
+    for name, row in (("a", rows[0]), ("b", rows[0] | {"sagt": [{"role": "assistant", "content": "Das."}], "ok": 1})):
+        (tmp_path / f"{name}.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(rows[1])}\n")
+    found = align.compare(tmp_path / "a.jsonl", tmp_path / "b.jsonl", out=tmp_path / "out", scores="ok")
+    (won,) = found.differences[0].wins
+    assert won.asked == "id: 1\nfrage: Was?"
+    assert won.answers[0].startswith("sagt: \ud800<b>xx")
+    assert len(won.answers[0]) < 2100
+    assert won.answers[1] == "sagt: Das."
+    assert "<b>xx" not in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_of_several_logs_of_a_task_and_model_the_newest_is_read(tmp_path):
     for side in ("before", "after"):
         shutil.copytree(KEPT / "inspect" / side, tmp_path / side)
@@ -152,7 +191,7 @@ def test_a_version_that_is_not_known_is_one_sentence(tmp_path):
 
 @pytest.mark.slow
 def test_samples_of_lm_evaluation_harness_give_the_numbers_that_it_gives(tmp_path):
-    pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
+    pytest.importorskip("lm_eval")
     from lm_eval import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager

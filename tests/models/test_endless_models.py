@@ -18,7 +18,7 @@ from align.services.prepared import prepare
 
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 PIPE = r"tokenizer_config\.json is a pipe or a device, which would be waited for without end"
-LAYERS = r"`num_hidden_layers` is 1,000,000,000 in config\.json, above 10,000\. Copy the model again\."
+LAYERS = r"`num_hidden_layers` is 1,000,000,000 in config\.json; it is 0 to 10,000\. Copy the model again\."
 
 
 @pytest.fixture

@@ -203,7 +203,7 @@ def test_settings_are_checked_before_anything_is_asked(tmp_path):
         ({"rubric": "missing.md"}, "there is no file missing.md"),
         ({"rubric": "  "}, "`rubric` is empty"),
         ({"lowest": 3, "highest": 3}, "`lowest` must be below `highest`"),
-        ({"requests_per_minute": 0}, "`requests_per_minute` must be a number above 0"),
+        ({"requests_per_minute": 0}, "`requests_per_minute` must be above 0"),
         ({"endpoint": "localhost"}, "`endpoint` must be a URL"),
         ({"limits": {"timeout": -1}}, "`timeout` must be above 0"),
     ):

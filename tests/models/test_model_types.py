@@ -8,7 +8,6 @@ import torch
 from tiny_types import TYPES, tiny_type
 
 from align.models.second_pass.forward import SecondPassRow, score_letters
-from align.models.second_pass.tree_pass import reads_trees, score_letter_trees
 from align.models.second_pass.trial import way_of
 from align.models.shared_prefixes import fold, prefixes_read_once, tokens_read_alike
 
@@ -38,10 +37,7 @@ def plain(model, row):
 def farthest(model):
     """Returns the largest error of a log-probability over the ways of reading, in nats, and the way that is taken."""
     rows, way = make_rows(), way_of(model, 0)
-    owners = [str(i // 3) for i in range(len(rows))]
     found = [score_letters(model, rows, pad_token_id=0, batch_size=4, share_prompts=share) for share in (True, False)]
-    if reads_trees(model, 0):
-        found.append(score_letter_trees(model, rows, owners, batch_size=8))
     truth = torch.stack([plain(model, row) for row in rows])
     return max(float((torch.tensor(each) - truth).abs().max()) for each in found), way.name
 

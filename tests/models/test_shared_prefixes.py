@@ -8,6 +8,7 @@ import torch
 from test_tree_pass import windows_of_its_own
 from test_ways_of_reading import biases_by_distance, dynamic_rope
 from tiny import tiny_model
+from tiny_types import tiny_type
 from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
@@ -127,15 +128,18 @@ def recurrent():
     ("make", "tokens"),
     [
         (tiny_model, math.inf),
-        (lambda: mistral(8), 0),
+        (lambda: mistral(8), math.inf),
+        (lambda: tiny_type("gemma2"), math.inf),
+        (lambda: tiny_type("gpt_oss"), math.inf),
         (lambda: mistral(2_000), 1_024),
         (windows_of_its_own, 0),
         (biases_by_distance, 0),
         (dynamic_rope, 0),
         (recurrent, 0),
     ],
-    ids=["llama", "short windows", "long windows", "windows in its layers", "alibi", "positions by length", "states"],
-)
+    ids=["llama", "short windows", "windows of some layers", "eager windows", "long windows", "windows in its layers",
+         "alibi", "positions by length", "states"],
+)  # fmt: skip
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_trial_tells_how_long_rows_may_be(make, tokens, dtype):
     model = make().to(dtype)

@@ -6,14 +6,14 @@ from test_second_pass import naive_scores, recurrent_model, sliding_window_model
 from tiny import tiny_model
 from transformers import BloomConfig, BloomForCausalLM, GPTNeoConfig, GPTNeoForCausalLM, set_seed
 
-from align.models.second_pass.forward import SecondPassRow
-from align.models.second_pass.tree_pass import reads_trees, score_letter_trees
+from align.models.second_pass.forward import SecondPassRow, score_letters
+from align.models.second_pass.tree_pass import Trees, reads_trees
 
 
 def make_rows(head=(), seed=0):
     """Four shuffles of five questions, one of them the same twice, and a question asked once."""
     rng = random.Random(seed)
-    rows, owners = [], []
+    rows = []
     for i in range(5):
         question, trace = ([rng.randrange(3, 100) for _ in range(3 + 4 * i)] for _ in range(2))
         options = [[rng.randrange(3, 100) for _ in range(3)] for _ in range(4)]
@@ -27,8 +27,7 @@ def make_rows(head=(), seed=0):
                     [5, 6, 7][: 2 + i % 2],
                 )
             )
-            owners.append(f"q{i}")
-    return [*rows, rows[0], SecondPassRow([*head, 4], [6], [5, 6])], [*owners, "q0", "alone"]
+    return [*rows, rows[0], SecondPassRow([*head, 4], [6], [5, 6])]
 
 
 def bloom():
@@ -50,28 +49,36 @@ def windows_of_its_own():
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 @pytest.mark.parametrize("head", [(), (7, 8, 9) * 5])
 def test_scores_equal_one_plain_forward_per_row(family, implementation, head):
-    model, (rows, owners) = tiny_model(family), make_rows(head)
+    model, rows = tiny_model(family), make_rows(head)
     model.set_attn_implementation(implementation)
     assert reads_trees(model, 0)
     expected = [naive_scores(model, row) for row in rows]
     for batch_size in (1, 64):
-        scores = score_letter_trees(model, rows, owners, batch_size=batch_size)
+        scores = score_letters(model, rows, pad_token_id=0, batch_size=batch_size)
         for row_scores, plain in zip(scores, expected, strict=True):
             torch.testing.assert_close(torch.tensor(row_scores), plain, rtol=0, atol=2e-5)
 
 
 def test_every_token_is_read_once_and_few_are_padding(monkeypatch):
     """The head of 15, then of each question what its shuffles do not share, whatever is asked twice."""
-    monkeypatch.setattr("align.models.second_pass.tree_pass._pass_tokens", lambda model: 16)  # as of a larger model
-    model, (rows, owners) = tiny_model(), make_rows((7, 8, 9) * 5)
+    monkeypatch.setattr("align.models.rows_of_trees._LOOKS_PER_WIDTH", 600)  # as of a larger model
+    model, rows = tiny_model(), make_rows((7, 8, 9) * 5)
+    assert reads_trees(model, 0)  # which is tried once
     read = []
     model.get_input_embeddings().register_forward_hook(lambda _, inputs, __: read.append(inputs[0].numel()))
-    score_letter_trees(model, rows, owners, batch_size=64)
+    score_letters(model, rows, pad_token_id=0, batch_size=64)
     sequences = [row.prompt_ids + row.prefix_ids for row in rows]
     least = len({tuple(each[:i]) for each in sequences for i in range(1, len(each) + 1)})
     assert read[0] == 15
     assert least <= sum(read) < 1.06 * least
-    assert score_letter_trees(model, [], [], batch_size=64) == []
+    assert score_letters(model, [], pad_token_id=0, batch_size=64) == []
+
+
+def test_batches_end_at_a_number_of_rows_and_of_tokens():
+    rows = [SecondPassRow([9, *([i // 2] * 3_000)], [i], [5]) for i in (0, 2, 4, 1, 3, 5)]
+    trees = Trees(None, rows)
+    assert trees.batches(64) == [[0, 3, 1, 4], [2, 5]]  # 8,192 tokens, what two have in common once
+    assert trees.batches(3) == [[0, 3, 1], [4, 2, 5]]
 
 
 @pytest.mark.parametrize("make_model", [bloom, windows_of_its_own, sliding_window_model, recurrent_model])
@@ -80,16 +87,16 @@ def test_models_that_cannot_read_trees_are_told(make_model):
 
 
 def test_a_model_in_bfloat16_reads_trees():
-    model, (rows, owners) = tiny_model().to(torch.bfloat16), make_rows()
+    model, rows = tiny_model().to(torch.bfloat16), make_rows()
     assert reads_trees(model, 0)
-    scores = score_letter_trees(model, rows, owners, batch_size=8)
+    scores = score_letters(model, rows, pad_token_id=0, batch_size=8)
     for row, row_scores in zip(rows, scores, strict=True):
         torch.testing.assert_close(torch.tensor(row_scores), naive_scores(model, row).float(), rtol=0, atol=0.05)
 
 
 def test_the_model_is_left_as_it_was():
-    model, (rows, owners) = tiny_model(attention_dropout=0.5), make_rows()
+    model, rows = tiny_model(attention_dropout=0.5), make_rows()
     model.train()
-    first = score_letter_trees(model, rows, owners, batch_size=8)
+    first = score_letters(model, rows, pad_token_id=0, batch_size=8)
     assert model.training
-    assert first == score_letter_trees(model, rows, owners, batch_size=8)  # no dropout
+    assert first == score_letters(model, rows, pad_token_id=0, batch_size=8)  # no dropout

@@ -74,7 +74,7 @@ def test_auto_stands_for_the_alarms_that_are_on_and_had_no_false_one(given):
         ({"reward_clip": {"format": [1]}}, "`reward_clip.format` must be [lowest, highest]"),
         ({"audit_funcs": ["format"]}, "`audit_funcs`: 'format' is named twice"),
         ({"alarms": {"accuracy/logp_difference": 0.5}}, "`alarms.accuracy/logp_difference` must not name a reward"),
-        ({"stop_on": ["lenth"]}, "logp_difference; got 'lenth'. Did you mean 'length'?"),
+        ({"stop_on": ["lenth"]}, "probe_parts; got 'lenth'. Did you mean 'length'?"),
         ({"stop_on": ["flaky_share"]}, "`stop_on` must name one of"),  # it is off
         ({"alarms": {"length": False}}, "`alarms.length`: input should be a valid number; got False"),
         ({"alarms": {"length": math.nan}}, "`alarms.length`: it must be a number, or null to turn it off"),

@@ -9,6 +9,7 @@ from align.errors import RecipeError
 from align.methods import METHODS
 from align.recipe.combinations import BLOCKS, check_blocks
 from align.recipe.fields import config_fields
+from align.recipe.problems import _as_yaml, _item
 from align.recipe.recipe import load_recipe
 from align.recipe.rules import NO_NULL, rules_of
 
@@ -58,6 +59,8 @@ REFUSED = [
     ("eval_accumulation_steps: 4", "keeps no predictions"),
     ("vllm_mode: server", "`vllm_mode` is read only with `use_vllm: true`"),
     ("hub_model_id: me/it", "`hub_model_id` is read only with `push_to_hub: true`"),
+    ("push_to_hub: true\nhub_strategy: every_save", "`hub_strategy: 'every_save'` .* when the run has ended"),
+    ("push_to_hub: true\nhub_always_push: true", "`hub_always_push: true` .*`hf upload` pushes"),
     ("train_sampling_strategy: sequential", "`shuffle_dataset: false` asks them in the order of the rows"),
     (f"{PAIRS}| train_sampling_strategy: group_by_length", "needs rows of one sequence each"),
     (f"{PAIRS}| label_smoothing_factor: 0.1", "`label_smoothing` is what this loss reads"),
@@ -221,6 +224,7 @@ ACCEPTED = [
     "run_name: 2026-02-30",
     "do_train: true\nprediction_loss_only: true\nlocal_rank: -1\nlength_column_name: length",
     "vllm_mode: server\nuse_vllm: false",
+    "push_to_hub: true\nhub_strategy: end\nhub_always_push: false",
 ]
 
 
@@ -323,3 +327,9 @@ def test_a_setting_that_others_must_turn_on_is_refused_alone_and_taken_where_the
             default = fields[switch].default
             off = "null" if default is None else str(default).lower()
             assert parse(f"{line}\n{switch}: {off}", method).training[name] is not None
+
+
+def test_what_may_be_chosen_is_written_as_a_recipe_writes_it():
+    assert _as_yaml("Input should be False, True or 'True story'") == "Input should be false, true or 'True story'"
+    assert _as_yaml("None") == "null"
+    assert list(map(_item, ("q_proj", "{x", 3))) == ["q_proj", '"{x"', "3"]

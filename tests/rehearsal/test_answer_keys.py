@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,7 @@ def half_right(rows):
     return [[gold, gold, f"{gold}1", f"{gold}2"] for _, gold in rows]
 
 
-def found_in(rows, stated=None, pays=None):
+def found_in(rows, stated=None, pays=None, **how):
     stated = half_right(rows) if stated is None else stated
     pays = (
         [[each == gold for each in some] for some, (_, gold) in zip(stated, rows, strict=True)]
@@ -38,7 +39,8 @@ def found_in(rows, stated=None, pays=None):
         else pays
     )
     found = Rehearsed()
-    look_at_rows([prompt for prompt, _ in rows], [gold for _, gold in rows], rollouts(rows, stated, pays), found)
+    given = rollouts(rows, stated, pays)
+    look_at_rows([prompt for prompt, _ in rows], [gold for _, gold in rows], given, found, **how)
     return {each.check: each for each in found.findings}
 
 
@@ -153,6 +155,8 @@ def test_a_check_from_outside_is_on_the_console_and_the_page(tmp_path, monkeypat
     for said in (str(RehearsalResult(record, page)), page.read_text()):
         assert "100% have a vowel. Use fewer." in said
         assert "completions with a vowel" in said
+    drawn = re.findall(r'text-anchor="end">([^<]*)<', page.read_text())
+    assert {"vowels", "zero-advantage groups", "non-zero advantages"} <= {*drawn}
 
 
 def test_what_a_reward_does_with_few_answers_is_told_beyond_chance_only():
@@ -164,3 +168,53 @@ def test_what_a_reward_does_with_few_answers_is_told_beyond_chance_only():
                 for some, (_, gold) in zip(stated, few, strict=True)]  # fmt: skip
         told += bool({"unpaid", "overpaid"} & set(found_in(few, stated, pays)))
     assert told <= 5
+
+
+def of_sums(keys, right, wrong):
+    """Rows of sums, and completions of which the first state what is right and the others what is off by a number."""
+    stated = [[str(8 * i)] * right + [str(8 * i + step(i)) for step in wrong] for i in range(3, 35)]
+    return [(prompt, str(key(int(gold), i))) for i, (prompt, gold) in enumerate(SUMS) for key in keys], stated
+
+
+ERRORS = [lambda i: 1 - 2 * (i % 2), lambda i: 2 * (i % 2) - 1]
+
+
+def test_keys_that_are_off_by_one_on_some_rows_are_found_though_their_answers_are_stated():
+    rows, stated = of_sums([lambda gold, i: gold + (i % 3 == 0)], 4, ERRORS)
+    found = found_in(rows, stated)["answer key"]
+    assert "commonest one +1" in found.text
+    assert found.numbers["rows"] == list(range(0, len(rows), 3))
+    assert found_in(*of_sums([lambda gold, i: gold], 4, ERRORS)) == {}
+
+
+def test_prompts_that_ask_for_something_else_are_found_and_hard_ones_are_not():
+    asked = [lambda i: 50 + i, lambda i: 50 + i, lambda i: 50 + i, lambda i: 90 - i]
+    found = found_in(*of_sums([lambda gold, i: gold], 0, [*asked, *ERRORS[:1]]))["answer key"]
+    assert "may ask for something else" in found.text
+    assert found.level == "error"
+    rng = np.random.default_rng(0)
+    drawn = [lambda i: int(rng.integers(1, 10)) for _ in range(8)]  # where some agree by chance on most rows
+    assert found_in(*of_sums([lambda gold, i: gold], 0, drawn)) == {}
+    letters = [(prompt, "abcd"[k % 4]) for k, (prompt, _) in enumerate(SUMS)]  # few of which agree by chance
+    assert found_in(letters, [["abcd"[(k + 1) % 4]] * 3 + ["abcd"[(k + 2) % 4]] * 3 for k in range(32)]) == {}
+
+
+def test_a_third_of_prompts_that_hold_their_answer_is_found_where_that_helps():
+    rows = [(f"Key: {gold}. {prompt}" if i % 3 == 0 else prompt, gold) for i, (prompt, gold) in enumerate(SUMS)]
+    stated = half_right(SUMS)
+    assert "given away" not in found_in(rows, stated)
+    helped = [
+        [gold] * SIZE if i % 3 == 0 else some for i, ((_, gold), some) in enumerate(zip(rows, stated, strict=True))
+    ]
+    assert "given away" in found_in(rows, helped)
+    names = {"is_named": False}  # where reading in the prompt may be the task, which a policy knows or learns
+    every = [(f"Key: {gold}. {prompt}", gold) for prompt, gold in SUMS]
+    assert "given away" not in found_in(every, stated, **names)
+    assert "given away" in found_in(every, [[gold] * SIZE for _, gold in every], **names)
+
+
+def test_empty_completions_are_the_cause_of_groups_without_spread():
+    texts = ["" if i % 3 else "So 8." for i in range(SIZE * len(SUMS))]
+    found = look_at(rollouts(SUMS, half_right(SUMS), [[0] * SIZE] * len(SUMS), texts))
+    found.keep_causes()
+    assert [each.check for each in found.findings] == ["empty"]

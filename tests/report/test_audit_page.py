@@ -5,7 +5,6 @@ from browser import HOSTILE, needs_chromium, without_policy
 from planted import clean_pairs, with_cue, write_rows
 
 from align.auditing.reading import Source
-from align.auditing.row_checks import Named
 from align.auditing.row_findings import ROW_CHECKS, RowCheck
 from align.auditing.run import audit
 from align.cli import run_command
@@ -44,35 +43,12 @@ def test_what_is_looked_for_from_outside_is_on_the_console_the_page_and_in_fail_
     assert "rows of an odd number" in capsys.readouterr().out
 
 
-@pytest.fixture
-def attributes_page(tmp_path):
-    """A page whose attributes are hostile."""
-    parts = [("a", "x", 60), ("a", HOSTILE, 4), (HOSTILE, "x", 4), (HOSTILE, HOSTILE, 60)]
-    rows = [
-        {"prompt": f"question {one} {other} {i}", "reference": "1", "first": one, "second": other}
-        for one, other, num in parts
-        for i in range(num)
-    ]
-    named = Named(attributes=("first", "second"))
-    record = audit([Source(str(write_rows(tmp_path / "rows.jsonl", rows)), named=named)], near=False).record
-    assert record.attributes.num_rare == 2
-    return build_audit_page(record, tmp_path / "audit.html")
-
-
-def test_attributes_are_escaped(attributes_page):
-    text = attributes_page.read_text()
-    assert "Attributes that are rarely seen together" in text
-    assert not re.search(r"<script|<svg onload|<img src=.http", text)
-
-
 @needs_chromium
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["attributes_page", "hostile_page"])
-def test_a_browser_runs_nothing_of_the_data_and_a_phone_does_not_scroll_sideways(browser, name, request):
-    page = request.getfixturevalue(name)
-    without_policy(page)
+def test_a_browser_runs_nothing_of_the_data_and_a_phone_does_not_scroll_sideways(browser, hostile_page):
+    without_policy(hostile_page)
     browser.look(400)
-    browser.open(page)
+    browser.open(hostile_page)
     assert browser.value("document.title") == "Audit of rows.jsonl"
     assert "{{ 7 * 7 }}" in browser.text()
     assert browser.console == []

@@ -47,6 +47,9 @@ def test_a_page_fits_a_phone_in_both_colours_and_its_own_policy_refuses_nothing_
         colour = browser.value("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         assert max(colour) < 60 if dark else min(colour) > 200
         assert browser.width() <= 390
+        of_words = "document.querySelectorAll('.scroll:not(:has(.estimates))')"
+        cut = f"Array.from({of_words}, (each) => each.scrollWidth - each.clientWidth)"
+        assert max(browser.value(cut), default=0) <= 0, "no table of words is cut"
         assert browser.console == []
 
 

@@ -6,7 +6,6 @@ import pytest
 from browser import HOSTILE
 from typer.testing import CliRunner
 from written_evaluation import cell, write_evaluation, write_reward_model_evaluation
-from written_run import EVALUATION, write_run
 
 from align.cli.app import app
 from align.errors import RunFolderError
@@ -18,12 +17,11 @@ from align.evaluation.suites.questions.answering import ItemResult
 from align.evaluation.suites.questions.metrics import accuracy_suite
 from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report
+from align.report.evaluation.items import pick_outcomes
 from align.report.evaluation.measured import apart
-from align.report.evaluation.page import evaluation_view, few_items, written_warnings
-from align.report.evaluation.questions import find_problems, pick_items
+from align.report.evaluation.page import _within, evaluation_view, few_items, written_warnings
+from align.report.evaluation.questions import find_problems, question_item, too_few
 from align.report.run.tables import Row
-
-BARE = {"curves": [], "audits": []}  # a chart takes a third of a second
 
 
 def titles(page):
@@ -35,7 +33,7 @@ def headings(page):
 
 
 def warnings(page):
-    return re.findall(r'class="finding" role="note"><b>(.*?)\.</b>', page)
+    return re.findall(r'class="finding \w+" role="note">.*?<b>(.*?)\.</b>', page)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +50,7 @@ def test_the_page_opens_with_the_answer(page, folder):
     record = json.loads((folder / "evaluation.json").read_text())
     wins, losses = (len(record["paired"][0][key]) for key in ("wins", "losses"))
     first, second = re.search(r'<p class="answer">(.*?)</p>', page)[1], re.search(r"<li>(.*?)</li>", page)[1]
-    assert page.index("Differences on the same items") < page.index('class="finding"') < page.index("<h2>Headline")
+    assert page.index("Differences on the same items") < page.index('class="finding ') < page.index("<h2>Headline")
     assert re.match(r"Accuracy: \d\d\.\d % for ours, \d\d\.\d % for theirs; a difference of \d+\.\d\d \[", first)
     assert f"{wins} items won and {losses} lost (McNemar p below 0.001)" in first
     assert second.startswith("Option-shuffle consistency: ")
@@ -67,7 +65,7 @@ def test_four_items_of_a_thousand_are_no_difference_on_the_page_either(tmp_path)
     values = {"ours": {"accuracy": np.array([1.0] * 4 + [0.0])}, "theirs": {"accuracy": np.zeros(5)}}
     paired = [each.model_dump() for each in pair_answers(values, [*won, "q4"])]
     page = build_evaluation_report(
-        write_evaluation(tmp_path / "x", comparisons=comparisons, paired=paired, **BARE)
+        write_evaluation(tmp_path / "x", comparisons=comparisons, paired=paired)
     ).read_text()
     first = re.search(r'<p class="answer">(.*?)</p>', page)[1]
     assert (
@@ -81,18 +79,6 @@ def _answers(right):
     return [
         ItemResult(str(i), None, 0, 0 if is_right else 1, None, [], None, "", None) for i, is_right in enumerate(right)
     ]
-
-
-def test_a_metric_that_had_another_name_is_still_read(tmp_path):
-    folder = write_evaluation(tmp_path / "old", comparisons=[], **BARE)
-    record = json.loads((folder / "evaluation.json").read_text())
-    record["suites"] = {"accuracy": record["suites"]["accuracy"]}
-    for cells in record["suites"]["accuracy"].values():
-        cells["macro_std"] = cells["worst_group"]
-    record["glossary"]["macro_std"] = {"label": "MacroStd", "meaning": "of the groups", "better": "lower"}
-    (folder / "evaluation.json").write_text(json.dumps(record))
-    assert "group_std" in read_record(folder / "evaluation.json").suites["accuracy"]["ours"]
-    assert "MacroStd" in build_evaluation_report(folder).read_text()
 
 
 def test_what_was_run_is_on_the_page(page):
@@ -111,26 +97,15 @@ def test_what_was_run_is_on_the_page(page):
 def test_every_suite_has_its_heading_its_charts_and_its_differences(page):
     assert headings(page) == [
         "Headline", "What was run", "Accuracy", "Consistency of the answers", "Reliance on the trace, and leaks",
-        "Best of n: proxy against gold", "Audit of the verifier", "The verifier by difficulty", "When to answer",
+        "Best of n", "Best of n: proxy against gold",
         "Item by item", "Side by side",
     ]  # fmt: skip
     assert titles(page) == [
         "Differences on the same items", "Main metrics", "Accuracy", "Accuracy", "Consistency of the answers",
         "Share of letter", "Reliance on the trace, and leaks", "Same answer", "True quality of the best of n",
-        "Proxy: what the verifier thinks", "Utility of repeated attempts, ours: shuffle_consistency",
-        "Utility of repeated attempts, theirs: shuffle_consistency",
+        "Proxy: what the verifier thinks",
     ]  # fmt: skip
-    assert page.count('<th scope="col">ours - theirs</th>') == 4
-    assert "as many as can be paid, worth 0.9" in page
-    assert "do not answer" in page
-    for text in (
-        "over 75 to under 100 % right",
-        "none right",
-        "first accepted of 4",
-        "from 0.625",
-        "no score reaches it",
-    ):
-        assert text in page
+    assert page.count('<th scope="col">ours - theirs</th>') == 5
 
 
 def test_a_difference_is_called_better_or_worse_only_where_it_can_be_told():
@@ -143,7 +118,9 @@ def test_a_difference_is_called_better_or_worse_only_where_it_can_be_told():
 
 def test_items_stand_side_by_side_with_the_won_ones_first(folder):
     record = read_record(folder / "evaluation.json")
-    items = pick_items(folder / "items.parquet", ["ours", "theirs"], record)
+    items = pick_outcomes(
+        folder / "items.parquet", ["ours", "theirs"], record.paired, question_item, needs=("correct",)
+    )
     assert [item.why for item in items] == ["won"] * 12 + ["lost"] * 12 + ["answer changes"] * 12 + ["wrong"] * 4
     won = items[0]
     assert [side.is_right for side in won.sides] == [True, False]
@@ -164,14 +141,13 @@ def test_all_items_won_and_lost_are_named(page, folder):
 SHARES = {"A": 0.65, "B": 0.15, "C": 0.1, "D": 0.1}
 
 
-def problems(values, differences=None, questions=1000, warnings=()):
+def problems(values, warnings=()):
     shares = {f"letter_share/{letter}": Estimate(share, share, share, 100) for letter, share in SHARES.items()}
     cells = {
         name: shares | {metric: Estimate(value, value - 0.2, value + 0.2, 100)}
         for name, (metric, value) in values.items()
     }
-    found = [*written_warnings(warnings), *few_items(questions, "questions")]
-    return [*found, *find_problems(questions, cells, differences or {})]
+    return [*written_warnings(warnings), *find_problems(cells)]
 
 
 @pytest.mark.parametrize(
@@ -194,12 +170,15 @@ def test_a_policy_that_guesses_where_the_gold_leans_prefers_no_place(monkeypatch
 
 def test_few_questions_and_an_interval_that_says_nothing_are_said():
     wide = {"ours - theirs": {"accuracy": Estimate(0.02, -0.1, 0.14, 60)}}
-    few, nothing = problems({"ours": ("accuracy", 0.5)}, wide, questions=60)
-    assert few.title == "Only 60 questions were evaluated"
-    assert nothing.title == "ours - theirs: the interval is too wide to say anything (-10 to +14 points)"
-    assert "About 350 questions" in nothing.detail
-    _, small = problems({}, {"a - b": {"accuracy": Estimate(0.05, -0.02, 0.12, 24)}}, questions=24)
-    assert "About 50 questions would narrow it to 5 points" in small.detail
+    few, groups = few_items(60, {"a": 29, "b": 31}, "questions")
+    (nothing,) = too_few(60, wide)
+    assert few.startswith("Only 60 questions were evaluated: ")
+    assert groups == "Groups with fewer than 30 questions: a (29)."
+    assert nothing.startswith("ours - theirs: the interval holds no difference and a large one (-10 to +14 points).")
+    assert "About 350 questions" in nothing
+    (small,) = too_few(24, {"a - b": {"accuracy": Estimate(0.05, -0.02, 0.12, 24)}})
+    assert "About 50 questions would narrow it to 5 points" in small
+    assert list(few_items(100, {"b": 30}, "questions")) == []
     assert apart(wide["ours - theirs"]["accuracy"], is_share=True).endswith("told: 2.00 [-10.00, 14.00] points")
 
 
@@ -209,12 +188,9 @@ def test_the_warnings_of_the_evaluation_come_first():
 
 
 def test_without_a_baseline_nothing_is_compared(tmp_path):
-    text = build_evaluation_report(
-        write_evaluation(tmp_path / "one", questions=100, models=("ours",), **BARE)
-    ).read_text()
+    text = build_evaluation_report(write_evaluation(tmp_path / "one", questions=100, models=("ours",))).read_text()
     assert "there is no baseline to compare with" in text
     assert "Item by item" not in text
-    assert "Best of n" not in text
     assert "answer changes" in text
 
 
@@ -227,7 +203,7 @@ def test_text_from_models_and_data_stays_text(tmp_path):
 
 
 def test_undefined_estimates_and_missing_items_are_no_error(tmp_path):
-    folder = write_evaluation(tmp_path / "gaps", **BARE)
+    folder = write_evaluation(tmp_path / "gaps")
     record = json.loads((folder / "evaluation.json").read_text())
     record["suites"] = {"accuracy": record["suites"]["accuracy"]}
     record["suites"]["accuracy"]["ours"]["accuracy"] = {"value": None, "low": None, "high": None, "n": 0}
@@ -253,9 +229,7 @@ def test_tasks_of_the_harness_that_name_a_metric_alike_have_their_own_numbers(tm
         pair | {"suite": task, "difference": cell(Estimate(by, by - 0.03125, by + 0.03125, 100))}
         for task, (_, by) in tasks.items()
     ]
-    record = read_record(
-        write_evaluation(tmp_path / "x", suites=suites, comparisons=comparisons, **BARE) / "evaluation.json"
-    )
+    record = read_record(write_evaluation(tmp_path / "x", suites=suites, comparisons=comparisons) / "evaluation.json")
     view = evaluation_view(tmp_path / "x", record)
     shown = {section.title: section.table.rows for section in view.sections if section.title in tasks}
     for task, (ours, by) in tasks.items():
@@ -283,17 +257,8 @@ def test_reward_models_have_a_page_in_the_same_form(tmp_path):
     assert f"edits is right where bt is wrong: {won} pairs" in text
 
 
-def test_a_folder_of_runs_with_an_evaluation_stays_a_comparison(tmp_path):
-    for seed, name in enumerate(("theirs", "ours")):
-        write_run(tmp_path / name, steps=20, seed=seed)
-    (tmp_path / "evaluation.json").write_text(json.dumps(EVALUATION))
-    text = build_any_report(tmp_path).read_text()
-    assert "OURS vs THEIRS" in text
-    assert "Option-shuffle consistency" in text
-
-
 def test_broken_files_are_named(tmp_path):
-    folder = write_evaluation(tmp_path / "x", suites={}, comparisons=[], **BARE)
+    folder = write_evaluation(tmp_path / "x", suites={}, comparisons=[])
     (folder / "items.parquet").write_bytes(b"")
     with pytest.raises(RunFolderError, match=r"items\.parquet is not a readable"):
         build_evaluation_report(folder)
@@ -303,7 +268,11 @@ def test_broken_files_are_named(tmp_path):
 
 
 def test_the_command_takes_a_run_or_an_evaluation(tmp_path):
-    folder = write_evaluation(tmp_path / "x", suites={}, comparisons=[], **BARE)
+    folder = write_evaluation(tmp_path / "x", suites={}, comparisons=[])
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["report", str(folder)])
     assert result.exit_code == 0, result.output
     assert f"The report is {folder / 'report.html'}." in result.stdout
+
+
+def test_a_metric_leaves_out_the_name_of_its_section():
+    assert [_within("brevity", each) for each in ("brevity/poems", "brevity", "poems")] == ["poems", "all", "poems"]

@@ -12,7 +12,6 @@ def recorded(metric, base, tuned, difference, **others):
     models = [
         MergedModel(
             alpha=alpha, name="", path="", metrics={metric: value}, against_base=against, against_tuned=None,
-            gained=None, lost=None,
         )
         for alpha, value, against in ((0.0, base, None), (1.0, tuned, difference))
     ]  # fmt: skip

@@ -68,7 +68,7 @@ def test_curves_are_smoothed_and_drawn_on_a_logarithmic_scale(browser, page):
     browser.open(page)
     drawn = "[...document.querySelectorAll('svg.plot')].map((svg) => svg.querySelector('g:nth-of-type(2)').innerHTML)"
     before = browser.value(drawn)
-    browser.value("document.getElementById('smoothing-0').focus()")
+    browser.value("document.getElementById('smoothing').focus()")
     browser.press("ArrowRight", 5)
     smoothed = browser.value(drawn)
     assert browser.value("document.querySelector('.tools output').innerText") == "0.25"

@@ -10,28 +10,23 @@ import pytest
 from browser import HOSTILE
 from markupsafe import escape
 from some_recipes import QUESTIONS
-from written_evaluation import write_evaluation
-from written_run import EVALUATION, completion_rows, write_run
+from written_evaluation import scores_record
+from written_run import completion_rows, write_run
 
 from align.errors import RunFolderError
-from align.evaluation.record import scores_record
 from align.evaluation.statistics.metrics import Estimate
 from align.report import build_comparison, build_report
 
 
-def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions(tmp_path):
+def test_a_report_shows_the_recipe_the_curves_and_the_completions(tmp_path):
     run = write_run(tmp_path / "own-run")
-    (run / "evaluation.json").write_text(json.dumps(EVALUATION))
     out = build_report(run)
     page = out.read_text()
     assert out == run / "report.html"
     assert "HuggingFaceTB/SmolLM2-135M-Instruct" in page
     assert "1.0 x answer_consistency, 0.1 x format" in page
     assert "2.13.0+cpu" in page
-    assert re.search(r"0\.82 <span>\[0\.80, 0\.84\]</span>", page)
-    assert re.search(r'class="estimate sure">\+0\.29 <span>\[0\.25, 0\.33\]', page)
-    assert re.search(r'class="estimate">0\.000 <span>', page), "an interval that holds 0 is not bold"
-    assert page.count("<svg ") == 13  # one of them behind the conclusions
+    assert page.count("<svg ") == 15  # three beside numbers
     assert 40 < page.count('class="sample"') <= 60
     assert "first only" in page
     (closed,) = re.findall(r'data-key="own-run 1-1" .*?</summary>', page, re.DOTALL)
@@ -41,15 +36,20 @@ def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions
 
 def test_a_comparison_draws_one_line_per_run(tmp_path):
     runs = {name: write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("THEIRS", "OURS"))}
-    summaries = {
-        name: {metric: Estimate(*cell) for metric, cell in each["summary"].items()}
-        for name, each in EVALUATION.items()
+    stays, answers = Estimate(0.82, 0.8, 0.84, 1000), Estimate(1.0, 0.996, 1.0, 1000)
+    summaries = {name: {"option_shuffle_consistency": stays, "answered": answers} for name in ("OURS", "THEIRS")}
+    more = {
+        "option_shuffle_consistency": Estimate(0.29, 0.25, 0.33, 1000),
+        "answered": Estimate(0.0, -0.004, 0.004, 1000),
     }
-    record = scores_record(summaries, {})
+    record = scores_record(summaries, {"OURS": {"THEIRS": more}})
     page = build_comparison(runs, record, tmp_path / "new" / "comparison.html").read_text()
     legends = re.findall(r'class="legend">(.*?)</div>', page)
-    assert len(legends) == 12
-    assert all("THEIRS <b>" in legend and "OURS <b>" in legend for legend in legends)
+    assert len(legends) == 13  # one of the evaluation
+    assert all("THEIRS <b>" in legend and "OURS <b>" in legend for legend in legends[1:])
+    assert re.search(r"0\.82 <span>\[0\.80, 0\.84\]</span>", page)
+    assert re.search(r'class="estimate sure">\+0\.29 <span>\[0\.25, 0\.33\]', page)
+    assert re.search(r'class="estimate">0\.000 <span>', page), "an interval that holds 0 is not bold"
     assert 40 < page.count('class="sample"') <= 60
 
 
@@ -70,7 +70,7 @@ def test_a_page_opens_with_what_was_found(tmp_path):
     assert 0 < page.index(above) < page.index("<h2>Evaluation</h2>")
     assert "<code>THEIRS</code> is not told apart from <code>before</code> in accuracy: -0.01 [-0.03, 0.02]" in page
     assert "in option-shuffle consistency:" not in page
-    assert page.index(above) < page.index("<b>Accuracy</b>") < page.index('class="finding"')  # its figure
+    assert page.index(above) < page.index("<b>Accuracy</b>") < page.index('class="finding ')  # its figure
     assert page.count("THEIRS, OURS: Found before training: data.") == page.count("Of both.") == 1
     assert "OURS: Found before training: data.</b>\nOf OURS." in page
     assert page.count("1,000 items") == 2 + 1  # in conclusions, and once in the table
@@ -161,12 +161,8 @@ def test_a_metrics_line_that_is_no_step_is_named(tmp_path, line):
         build_report(run)
 
 
-def test_a_broken_table_and_a_broken_evaluation_are_named(tmp_path):
+def test_a_broken_table_is_named(tmp_path):
     run = write_run(tmp_path / "run", steps=3)
-    (run / "evaluation.json").write_text('{"OURS": {"summary": {"accuracy": 0.5}}}')
-    with pytest.raises(RunFolderError, match=r"evaluation\.json: `OURS\.summary\.accuracy`: must have .* got 0\.5"):
-        build_report(run)
-    (run / "evaluation.json").unlink()
     (run / "completions" / "completions_00001.parquet").write_bytes(b"")
     with pytest.raises(RunFolderError, match=r"completions_00001\.parquet"):
         build_report(run)
@@ -185,12 +181,3 @@ def test_the_time_of_a_step_is_drawn_by_phase_where_a_run_logged_phases(tmp_path
         "generate", "second pass", "rewards", "log-probs", "update", "optimizer and rest",
     ]  # fmt: skip
     assert "The second pass is part of the step." not in page
-
-
-def test_an_evaluation_that_was_written_into_the_folder_of_a_run_does_not_stop_its_report(tmp_path):
-    run = write_run(tmp_path / "run", steps=3)
-    shutil.copy(write_evaluation(tmp_path / "evaluation", questions=20) / "evaluation.json", run)
-    assert "<h2>Evaluation</h2>" not in build_report(run).read_text()
-    (run / "evaluation.json").write_text('{"about": {"models": []}, "pairs": [1]}')
-    with pytest.raises(RunFolderError, match=r"`about\.summary` is missing\. .* leave this file out"):
-        build_report(run)

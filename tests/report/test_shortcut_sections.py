@@ -1,8 +1,9 @@
 import re
 
 import pytest
+from written_evaluation import scores_record
 
-from align.evaluation.record import EVALUATION_FILE, read_record, scores_record, write_record
+from align.evaluation.record import EVALUATION_FILE, read_record, write_record
 from align.evaluation.record.details import (
     GainOfPhrase,
     GainsOfPhrases,
@@ -54,7 +55,7 @@ def page(tmp_path):
 
 
 def warnings(text):
-    return re.findall(r'<div class="finding" role="note"><b>(.*?)\.</b>', text)
+    return re.findall(r'<div class="finding \w+" role="note">.*?<b>(.*?)\.</b>', text)
 
 
 def test_a_model_that_pays_for_words_has_tables_and_warnings(page):
@@ -73,8 +74,8 @@ def test_a_model_that_pays_for_words_has_tables_and_warnings(page):
         "rm: features of responses that go with its margin: 2, first of all &#34;sure&#34; (+0.50 mean margins)"
     ]
     assert len(warnings(text)) == 3
-    assert "<td>no data</td>" in text
-    assert "<td>nan</td>" not in text
+    assert ">no data</td>" in text
+    assert ">nan</td>" not in text
     assert "mined phrases that move its score whatever the response says: &#34;to be sure&#34;" in text
     assert "90 features were tested on 200 pairs" in text
     assert not re.search(r"<script>alert", text)

@@ -1,20 +1,18 @@
 """Items that one model wins: right where the other is wrong only where each is right or wrong."""
 
 import json
-import re
 
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 from written_evaluation import write_evaluation, write_reward_model_evaluation
 
-from align.cli.evaluation import show_evaluation
 from align.errors import RunFolderError
 from align.evaluation.record import read_record
 from align.evaluation.results import pair_answers
-from align.report.evaluation.items import list_changes
+from align.report.evaluation.items import list_changes, pick_outcomes
+from align.report.evaluation.measured import won_and_lost
 from align.report.evaluation.page import evaluation_view
-from align.report.evaluation.questions import pick_items
 
 
 def paired(ours, theirs):
@@ -27,34 +25,23 @@ def titles(listings):
     return [each.title for each in listings]
 
 
-def test_shares_of_several_samples_are_more_or_less_often_right(tmp_path, capsys):
+def test_shares_of_several_samples_are_more_or_less_often_right():
     several = paired([0.875, 0.5, 0.125, 0.0], [0.75, 0.5, 0.25, 0.0])
     assert titles(list_changes([several])) == [
         "ours is right more often than theirs is: 1 item",
         "ours is right less often than theirs is: 1 item",
     ]
-    record = read_record(write_evaluation(tmp_path / "x", questions=20) / "evaluation.json")
-    record.paired = [several]
-    show_evaluation(record)
-    assert "ours against theirs: 1 win, 1 loss, 2 equal." in capsys.readouterr().out
+    assert won_and_lost(several) == ", 1 item won and 1 lost"
 
 
-def test_single_answers_are_right_or_wrong(tmp_path, capsys):
+def test_single_answers_are_right_or_wrong():
     single = paired([1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0])
     assert titles(list_changes([single])) == [
         "ours is right where theirs is wrong: 1 item",
         "ours is wrong where theirs is right: 1 item",
     ]
-    record = read_record(write_evaluation(tmp_path / "x", questions=20) / "evaluation.json")
-    record.paired = [single]
-    show_evaluation(record)
-    assert "ours against theirs: 1 win, 1 loss, 1 both right, 1 neither, McNemar p = 1." in capsys.readouterr().out
-    record.paired = [paired([1.0] * 2000, [0.0] * 2000)]
-    record.audits[0].by_difficulty[0].questions = 1
-    show_evaluation(record)
-    out = capsys.readouterr().out
-    assert "0 neither, McNemar p below 1e-99." in out
-    assert re.search(r"^.*(right) +1\b", out, re.MULTILINE)
+    assert won_and_lost(single) == ", 1 item won and 1 lost (McNemar p = 1.000)"
+    assert won_and_lost(paired([1.0] * 2000, [0.0] * 2000)) == ", 2,000 items won and 0 lost (McNemar p below 0.001)"
 
 
 def test_a_pair_that_a_reward_model_did_not_score_is_not_wrong(tmp_path):
@@ -75,8 +62,10 @@ def test_few_prompts_with_many_pairs_are_few(tmp_path):
     record = read_record(folder / "evaluation.json")
     for cells in record.suites["scores"].values():
         cells["accuracy"] = cells["accuracy"]._replace(n=60)
-    found = [finding.title for finding in evaluation_view(folder, record).findings]
-    assert "edits: pairs of only 60 prompts" in found
+    (few,) = (each for each in evaluation_view(folder, record).findings if each.title == "Few items")
+    assert few.level == "note"
+    assert "edits: pairs of only 60 prompts, however many" in few.detail
+    assert "bt: pairs of only 60 prompts" in few.detail
 
 
 def test_items_of_another_evaluation_are_refused(tmp_path):
@@ -84,4 +73,4 @@ def test_items_of_another_evaluation_are_refused(tmp_path):
     record = read_record(table.with_name("evaluation.json"))
     parquet.write_table(parquet.read_table(table).drop_columns(["correct"]), table)
     with pytest.raises(RunFolderError, match=r"items\.parquet has no column 'correct': it is of another evaluation"):
-        pick_items(table, ["ours"], record)
+        pick_outcomes(table, ["ours"], record.paired, None, needs=("correct",))

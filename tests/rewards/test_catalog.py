@@ -136,7 +136,7 @@ def test_file_rewards_pickle_into_a_process_that_has_not_seen_the_file(folder):
         (
             "acuracy",
             {},
-            r"Unknown reward 'acuracy'.*accuracy, answer_consistency, code_accuracy, format.*mean 'accuracy'",
+            r"Unknown reward 'acuracy'.*accuracy, answer_agreement, answer_consistency, code.*mean 'accuracy'",
         ),
         ("rewards.scoring.accuracy.acuracy", {}, r"has no 'acuracy'. Did you mean 'accuracy'"),
         ("no_such_package.reward", {}, r"importing 'no_such_package' failed with ModuleNotFoundError"),

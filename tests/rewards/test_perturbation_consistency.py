@@ -52,12 +52,6 @@ def test_one_minus_the_flip_rate_by_hand(letters, families, expected):
     assert score(letters, families) == expected
 
 
-def test_wrong_answers_count_if_asked_for():
-    settings = {"only_correct": False}
-    assert score("BBBA", "ooww", settings=settings) == [0.5, 0.5, 1.0, 0.0]
-    assert score("BBBA", "ooww", settings=settings, gold=None) == [0.5, 0.5, 1.0, 0.0]
-
-
 def test_answers_are_compared_by_content_and_not_by_letter():
     columns = {"options": [OPTIONS, ["gold", "zinc", "iron"]], "permutation": [None, [1, 2, 0]], "answer": [0, 2]}
     families = {"settings": {"families": ["whitespace"]}}
@@ -87,14 +81,12 @@ def test_without_options_a_number_is_a_text_and_each_of_a_list_is_right(gold, ri
     texts = [f"Answer: {right}"] * 3 + [f"Answer: {wrong}"]
     columns = {"origin": ["q"] * 4, "family": ["original"] * 2 + ["whitespace"] * 2, "answer": [gold] * 4}
     assert rewards.perturbation_consistency(texts, **columns) == [0.5, 0.5, 1.0, 0.0]
-    given = [[gold if isinstance(gold, float | int) else right, None]] * 4
-    seconds = rewards.perturbation_consistency(texts, answers_under_perturbation=given, answer=[gold] * 3 + [[]])
-    assert seconds == [0.5, 0.5, 0.5, None]
 
 
 def test_origins_are_not_mixed_and_rows_without_gold_are_skipped():
     columns = {"origin": ["q", "q", "r", "r"], "family": ["original", "whitespace"] * 2, "answer": [0, 0, 1, None]}
     assert score("AABA", "owow", **columns) == [1.0, 1.0, 0.0, None]
+    assert score("AABA", "owow", **columns | {"answer": [0, 0, 1, []]}) == [1.0, 1.0, 0.0, None]
 
 
 def test_flip_rates_are_logged_per_family_with_that_of_the_original_itself():
@@ -109,30 +101,10 @@ def test_flip_rates_are_logged_per_family_with_that_of_the_original_itself():
     ]
 
 
-def test_a_second_pass_may_give_the_answers():
-    reward = PerturbationConsistency()
-    columns = {"options": [OPTIONS] * 4, "answer": [0] * 4}
-    given = [[0, 1], [0, None], [], [1, 1]]
-    assert reward(answers("AAAB"), answers_under_perturbation=given, **columns) == [0.5, 0.5, None, 0.0]
-    texts = reward(answers("AB"), answers_under_perturbation=[["a"], ["A."]], answer=["A", "B"])
-    assert texts == [1.0, 0.0]
-
-
-def test_behind_the_same_trace_and_for_option_order_it_is_answer_consistency():
-    seconds = [[0, 1, 2], [None, 0], [0], [0], None]
-    texts = answers("AAAB-")
-    shown = {"options": [OPTIONS] * 5, "answer": [0] * 5}
-    expected = rewards.AnswerConsistency(both=1.0, first_only=0.0, second_only=0.0)(
-        texts, first_choice=[0, 0, 0, 1, None], second_choices=seconds, answer=[0] * 5
-    )
-    given = PerturbationConsistency()(texts, answers_under_perturbation=[*seconds[:4], [None]], **shown)
-    assert given == pytest.approx(expected)
-
-
 def test_missing_columns_are_named():
     with pytest.raises(ValueError, match="`perturbation_consistency` needs the columns `origin` and `family`"):
         rewards.perturbation_consistency(answers("A"), answer=[0])
-    with pytest.raises(ValueError, match="needs the column `answer`, or the setting `only_correct: false`"):
+    with pytest.raises(ValueError, match="needs the column `answer`"):
         rewards.perturbation_consistency(answers("A"), origin=["q"], family=["original"])
     with pytest.raises(ValueError, match="`families` must list some of"):
         PerturbationConsistency(families=["option_oder"])

@@ -94,6 +94,27 @@ def overlaps(completions, own, **kwargs):
     return [len(said & right) / max(1, len(said | right)) for said, right in pairs]
 
 
+def in_fields(completions, own, **kwargs):
+    return [float(_object(text).get("name") == gold) for text, gold in zip(completions, own, strict=True)]
+
+
+def _object(text):
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def test_a_reward_that_reads_a_field_of_json_is_no_constant():
+    rows = [{"prompt": f"Name {word}.", "own": word} for word in WORDS]
+    found = attack(LocalSubject(in_fields), Settings(rows, "text"), hacks=[]).honest
+    assert found.role.form == "in JSON, under names of its code"
+    problems = try_reward(LocalSubject(in_fields), Settings(rows, "text")).problems
+    assert "error" not in [each.level for each in problems], problems
+    assert "`text_accuracy` compares" not in str(problems)
+
+
 ARTICLES = [" ".join(WORDS[(i * step + 3) % 12] + str(i % 3) for step in (1, 2, 5, 7)) for i in range(36)]
 LADDERS = {  # a reward, its data, its verdict and the first cause
     "exact": (exact, [str(i * 7) for i in range(40)], "", ""),

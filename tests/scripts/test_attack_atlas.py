@@ -5,8 +5,9 @@ import re
 import pytest
 
 from scripts.harness import KeptRuns
-from scripts.labs.attack.atlas import KEPT, PAGE, main
+from scripts.labs.attack.atlas import KEPT, PAGE, asked, main
 from scripts.labs.attack.atlas_page import page
+from scripts.labs.attack.cases import Case
 
 RECORD = {
     "verdict": "gamed", "ladder": {"nothing": [0.0, 0.0, 0.1], "constant": [1.0, 0.8, 1.2]}, "earned": "9 of 9 rows",
@@ -21,6 +22,11 @@ def test_a_page_escapes_what_games_a_reward():
     assert "<script>" not in line
     assert "0% / 100% / - / - / -" in line
     assert "50 % [30, 70]" in line
+
+
+def test_a_reward_is_asked():
+    ((_, record),) = asked([Case("format", "format")])
+    assert record["verdict"] == "form"
 
 
 @pytest.mark.parametrize("task", ["coin_flip", "complex_arithmetic", "game_of_life_halting", "puzzle24"])

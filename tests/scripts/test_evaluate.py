@@ -5,6 +5,8 @@ import pytest
 from started import ROOT, start
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 
+from align.evaluation.record import read_record
+
 SCRIPT = ROOT / "scripts" / "evaluate.py"
 SECTION = {"alpacaeval-easy": "chat", "llmbar-natural": "chat-hard", "donotanswer": "safety", "hep-go": "reasoning"}
 
@@ -57,23 +59,23 @@ def test_accuracy_by_section_with_a_baseline(script, models, data, tmp_path, cap
     out = tmp_path / "out"
     words = ["--reward_model", models / "a", "--baseline", models / "b", "--data", data, "--out", out]
     assert script.main([*map(str, words)]) == 0
-    record = json.loads((out / "evaluation.json").read_text())
-    assert list(record) == ["a", "b", "format"]
-    summary = record["a"]["summary"]
+    record = read_record(out / "evaluation.json")
+    assert record.names == ["a", "b"]
+    assert (record.about.data.path, record.about.data.questions) == (str(data), 24)
+    summary = record.summary("a")
     assert set(summary) == {"accuracy", "reward_bench", *(f"accuracy/{section}" for section in SECTION.values())}
-    assert summary["accuracy"][3] == 24
+    assert summary["accuracy"].n == 24
     lines = read_lines(out / "pairs.jsonl")
     assert summary["accuracy"][0] == pytest.approx(sum(line["margin"]["a"] > 0 for line in lines) / 24)
-    difference = record["a"]["difference_to"]["b"]["accuracy"][0]
-    assert difference == pytest.approx(summary["accuracy"][0] - record["b"]["summary"]["accuracy"][0])
-    assert record["a"]["scored"]["texts_in_template"]
+    difference = record.differences()["a", "b"]["accuracy"].value
+    assert difference == pytest.approx(summary["accuracy"].value - record.summary("b")["accuracy"].value)
+    assert record.scores["a"].scored.texts_in_template
     printed = capsys.readouterr().out
     for text in ("Accuracy by category", "chat-hard", "a - b", "`--prompt_format data`", "evaluation.json"):
         assert text in printed
 
 
 def test_the_report_can_show_what_was_written(script, models, data, tmp_path):
-    from align.evaluation.record import read_record
     from align.report.evaluation.page import evaluation_view
 
     out = tmp_path / "out"
@@ -86,12 +88,12 @@ def test_the_report_can_show_what_was_written(script, models, data, tmp_path):
 
 def test_prompts_stay_texts_if_asked(script, models, data, tmp_path):
     margins = {}
-    for form in ("auto", "data", "messages"):
+    for form in ("auto", "data"):
         out = tmp_path / form
         words = ["--reward_model", models / "a", "--data", data, "--prompt_format", form, "--out", out]
         assert script.main([*map(str, words)]) == 0
         margins[form] = [line["margin"]["a"] for line in read_lines(out / "pairs.jsonl")]
-    assert margins["auto"] == margins["messages"] != margins["data"]
+    assert margins["auto"] != margins["data"]
 
 
 @pytest.mark.parametrize("name", ["a", "p"])
@@ -105,7 +107,7 @@ def test_best_of_n_writes_what_is_chosen(script, models, candidates, tmp_path, n
         best = row["chosen"][name]
         assert best["response"] == "abcd"[best["index"]]
         assert best["scores"] is None or max(best["scores"]) == best["scores"][best["index"]]
-    summary = json.loads((out / "evaluation.json").read_text())[name]["summary"]
+    summary = read_record(out / "evaluation.json").summary(name)
     assert list(summary) == ["best_of_1", "best_of_2", "best_of_4", "best_of_4/oracle"]
     assert summary["best_of_4/oracle"][0] == pytest.approx((2 + 2 + 2 + 3 + 4) / 5)
     mean = sum([0, 1, 2, i][row["chosen"][name]["index"]] for i, row in enumerate(chosen)) / 5
@@ -138,8 +140,8 @@ def test_a_quality_that_some_prompts_lack_is_told(script, models, candidates, tm
     words = ["--reward_model", models / "a", "--best_of_n", candidates, "--out", tmp_path / "out"]
     assert script.main([*map(str, words)]) == 0
     assert "is measured on 5 of 6 prompts: the others have no `quality`." in capsys.readouterr().out
-    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert [cell[3] for name, cell in record["a"]["summary"].items() if name.startswith("best_of_")] == [5, 5, 5]
+    summary = read_record(tmp_path / "out" / "evaluation.json").summary("a")
+    assert [cell.n for name, cell in summary.items() if name.startswith("best_of_")] == [5, 5, 5]
 
 
 @pytest.mark.slow
@@ -159,9 +161,9 @@ def test_the_command_line_as_a_user_types_it(models, data, candidates, tmp_path)
     ]
     result = start(str(SCRIPT), *map(str, [*words, "--best_of_n", candidates, "--out", out]))
     assert result.returncode == 0, result.stderr
-    for text in ("accuracy lost to a change", "closing_sentence", "response_only_accuracy", "adjusted p: flattery"):
+    for text in ("Accuracy lost to a change", "closing_sentence", "response_only_accuracy", "Adjusted p: flattery"):
         assert text in result.stdout
     written = {"evaluation.json", "pairs.jsonl", "best_of_n.jsonl", "report.html", "cache"}
     assert {path.name for path in out.iterdir()} == written
     record = json.loads((out / "evaluation.json").read_text())
-    assert len(record["a"]["insertion"]["phrases"]) == 20
+    assert len(record["scores"]["a"]["insertion"]) == 5

@@ -16,8 +16,8 @@ from align.evaluation.suite import SuiteSource
 from align.evaluation.suites import SUITES
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONS = {"families": ("whitespace",), "answer_tokens": 8, "hint_pattern": None, "control_data": None,
-           "prompt_template": None, "content_free": "N/A"}  # fmt: skip
+OPTIONS = {"families": ("whitespace",), "answer_tokens": 8, "hint_pattern": None, "prompt_template": None,
+           "content_free": "N/A"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ RUNS = 8
 )
 def test_no_alarm_is_heard_where_a_reward_goes_with_nothing(world):
     counts = measure(world, RUNS, seed=0)
-    assert sum(count for name, count in counts.items() if "before" not in name) <= 1
+    assert counts.total() <= 1
     assert STEPS >= 50
 
 
@@ -65,5 +65,4 @@ def test_pages_and_evaluations_say_what_is_beyond_chance_only():
     for items in (24, 50, 100):
         found = measure(answered(items), 60, seed=1)
         assert found["prefers a place"] <= 1
-        assert found["prefers a place, before"] > (0 if items == 100 else 10), "it was told of chance"
     assert measure(answered(100, liked=0.7), RUNS, seed=0)["prefers a place"] >= RUNS - 1

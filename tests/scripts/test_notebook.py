@@ -11,7 +11,7 @@ OF_A_MACHINE = re.compile(r"/(tmp|home|root|work|private|Users)/|\x1b\[")
 SHOWN = {  # what a reader is to see in each
     "first-run": ("Ready to train", "75% [73%, 76%]", "<figure", "acre - grpo"),
     "is-it-better": ("new - misreader", "many#new - many#misreader"),
-    "own-reward": ("it is gamed by", "none game it", "completions of a batch that teach", "<figure"),
+    "own-reward": ("it is gamed by", "none game it", "non-zero-advantage completions", "<figure"),
 }
 
 

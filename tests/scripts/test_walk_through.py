@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from loaded_script import load_script
+from written_evaluation import scores_record
 
 from align.assets import find_recipe
-from align.evaluation.record import scores_record
 from align.evaluation.statistics.metrics import Estimate
 from align.models.rewards import resolve_rewards
 from align.recipe.recipe import load_recipe

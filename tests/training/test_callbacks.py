@@ -9,9 +9,9 @@ from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
 from align.training.reward_records import Signal
 
 
-def state(step, is_main=True, kept=None):
+def state(step, is_main=True, kept=None, of=3):
     kept = {} if kept is None else kept
-    return SimpleNamespace(global_step=step, max_steps=3, is_world_process_zero=is_main, stateful_callbacks=kept)
+    return SimpleNamespace(global_step=step, max_steps=of, is_world_process_zero=is_main, stateful_callbacks=kept)
 
 
 def read(path):
@@ -44,6 +44,36 @@ def test_without_a_terminal_each_log_is_a_line_with_the_numbers_that_matter(caps
     assert capsys.readouterr().err.strip() == "step 2/3  reward 0.123  consistent 0.5"
 
 
+def after_steps(number, each):
+    """Takes some of 20 steps that last so many seconds each."""
+    seconds = [0.0]
+    progress = RunProgress(clock=lambda: seconds[0])
+    progress.on_train_begin(None, state(0, of=20), None)
+    for step in range(1, number + 1):
+        seconds[0] = each * step
+        progress.on_step_end(None, state(step, of=20), None)
+    return progress
+
+
+def test_steps_have_seconds_an_end_in_sight_and_a_cost(capsys):
+    progress = after_steps(10, 2.0)
+    for reward in (0.5, 0.6):  # what a step costs is said once
+        logs = {"reward": reward, "time/generate": 3.0, "time/update": 1.0}
+        progress.on_log(None, state(10, of=20), None, logs=logs)
+    first, cost, second = capsys.readouterr().err.strip().split("\n")
+    assert first == "step 10/20  reward 0.5  2 s a step, about 20 s left"
+    assert cost == "After 10 steps: 2 s a step, about 20 s left (generate 75%, update 25%)."
+    assert second.startswith("step 10/20  reward 0.6")
+
+
+def test_a_long_wait_between_logs_has_a_line_each_half_minute(capsys):
+    after_steps(5, 20.0)
+    assert capsys.readouterr().err.split("\n")[:2] == [
+        "step 2/20  20 s a step, about 6 min left",
+        "step 4/20  20 s a step, about 5 min 20 s left",
+    ]
+
+
 def test_a_log_with_nothing_but_a_loss_is_a_line_too(capsys):
     progress = RunProgress({"own/rate": "consistent"})
     progress.on_train_begin(None, state(0), None)
@@ -63,11 +93,13 @@ def test_an_alarm_is_one_line_once_it_has_lasted(capsys):
 
 
 def test_noise_of_a_reward_is_an_alarm(capsys):
-    alarms = AlarmLines({"noise_share": 0.2, "other/noise_share": 0.5})
+    heard = []
+    alarms = AlarmLines({"noise_share": 0.2, "other/noise_share": 0.5}, tell=heard.append)
     for step in range(1, 6):
         logs = {"rewards/judge/noise_share": 0.31, "rewards/other/noise_share": 0.1, "rewards/judge/flaky_share": 1.0}
         alarms.on_log(None, state(step), None, logs=logs)
     assert "audit, step 5: Reward `judge` is not the same twice: " in (said := capsys.readouterr().err)
+    assert heard == [said.rstrip("\n")]  # which a hook is told
     assert "0.31 [5 logs], above 0.2" in said
     assert len(said.splitlines()) == 1
 

@@ -21,24 +21,6 @@ import torch
 extract_model_from_parallel(GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=4, n_head=1, vocab_size=8)))
 print("loaded", *[name for name in {HEAVY} if name in sys.modules])
 """
-LISTED = """
-import os
-from pathlib import Path
-
-import transformers
-from align.training.imports import load_libraries
-
-load_libraries()
-from transformers.utils.import_utils import _LazyModule, create_import_structure_from_path, define_import_structure
-
-read, models = create_import_structure_from_path.cache_info(), transformers.models
-folders = sum("__pycache__" not in folder for folder, *_ in os.walk(Path(models.__file__).parent))
-print("once", read.maxsize < folders <= read.misses < 1.1 * folders)
-file = models.__file__
-own = _LazyModule("transformers.models", file, define_import_structure(file), module_spec=models.__spec__)
-known = ("_modules", "_class_to_module", "__all__", "_object_missing_backend", "_explicit_import_shortcut")
-print("same", all(vars(own)[name] == vars(models)[name] for name in known), len(own._class_to_module) > 1_000)
-"""
 USED = """
 from transformers.data import metrics
 from transformers.generation import candidate_generator
@@ -77,11 +59,6 @@ def test_what_was_left_out_is_there_when_it_is_used():
     assert found["real"] == "1.0 0.5 module"
     assert found["vllm"] == "True"
     assert found.get("bnb", "True") == "True"
-
-
-def test_the_files_of_all_models_are_read_once():
-    """Fails where transformers keeps them itself: then `_models_listed_once` is needless."""
-    assert said(LISTED) == {"once": "True", "same": "True True"}
 
 
 def test_accelerate_asks_for_deepspeed_only_to_know_its_engines():

@@ -59,7 +59,8 @@ def test_a_judge_that_differs_from_itself_is_found_and_what_it_asked_is_in_the_r
     lines = [json.loads(line) for line in (tmp_path / "run" / "rewards.jsonl").read_text().splitlines()]
     assert [line["spent"]["requests"] for line in lines] == [16, 16]
     page = (tmp_path / "run" / "report.html").read_text()
-    cells = re.findall(r"<td>(.*?)</td>", page[page.index("tokens out") :])[:8]
+    rows = page[page.index("<tbody>", page.index("tokens out")) :]
+    cells = re.findall(r"<t[hd] [^>]*>(.*?)</t[hd]>", rows)[:8]
     assert cells[:6] == ["judge", "32", "0", "0", "224", "96"]
     assert cells[7] == f"{(224 * 1 + 96 * 2) / 1e6:,.4g}"
 

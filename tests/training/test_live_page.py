@@ -1,5 +1,6 @@
 """The page that is written while a run trains."""
 
+import re
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -66,10 +67,14 @@ def test_a_page_that_cannot_be_written_is_named_once_and_tried_again(capsys):
 def test_the_page_of_a_run_says_that_it_goes_on_until_it_is_finished(tmp_path):
     run = write_run(tmp_path / "run", steps=40)
     record_start(run, 2.0, steps=100)
-    assert (
-        "Still running: step 40 of 100 when this page was written, at 2"
-        in build_report(run, in_training=True).read_text()
+    page = build_report(run, in_training=True).read_text()
+    told = re.search(
+        r"Still running: step 40 of 100 in (.+) when this page was written, at 2.* About (.+) to go\.", page
     )
+    assert told is not None
+    assert page.index(told[0]) < page.index("<b>Reward</b>") < page.index("<h2>Completions") < page.index("Settings")
+    numbers = page.partition('<div class="numbers">')[2].partition("</div></div>")[0]
+    assert re.findall(r'class="soft">([^<]+)', numbers) == ["reward", "right", "length, tokens"]
     assert "Not finished: nothing trains it after step 40 of 100." in build_report(run).read_text()
     record_end(run, 100)
     page = build_report(run).read_text()

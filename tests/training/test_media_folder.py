@@ -52,7 +52,7 @@ def test_pairs_keep_copies_of_their_images_in_the_run_folder(tmp_path):
 
 
 def test_an_image_that_cannot_be_read_leaves_its_name_and_stops_nothing(tmp_path):
-    rows = [ROW | {"images": images} for images in (["gone.png", None, 7, {"path": "gone.jpg"}], "gone.png", None)]
+    rows = [ROW | {"images": images} for images in (["gone.png", None, 7, {"path": "gone.jpg"}], None)]
     write_pairs(tmp_path, rows)
     kept = parquet.read_table(tmp_path / PAIRS_FILE).column("images").to_pylist()
-    assert kept == [["gone.png", None, None, "gone.jpg"], None, None]
+    assert kept == [["gone.png", None, None, "gone.jpg"], None]

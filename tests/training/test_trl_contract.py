@@ -5,239 +5,72 @@ import re
 from dataclasses import fields
 from functools import cache
 from importlib import import_module
+from importlib.metadata import requires
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import trl
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from tiny import tiny_vl_model_and_processor
 from transformers import Trainer
 from tree import ALIGN
-from trl import DPOTrainer, GRPOTrainer, RewardTrainer, RLOOTrainer, SFTTrainer
-from trl.data_utils import prepare_multimodal_messages
-from trl.generation.vllm_client import VLLMClient
+from trl import DPOTrainer, GRPOTrainer, RewardTrainer
 from trl.generation.vllm_generation import VLLMGeneration
-from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer import reward_trainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
-from trl.trainer.utils import (
-    RepeatSampler,
-    add_fused_lm_head,
-    create_model_from_path,
-    get_config_model_id,
-    maybe_gather_lm_head_ctx,
-    use_adapter,
-)
+from trl.trainer.utils import add_fused_lm_head
 
+from align.checks.trl_hooks import hook_table, moved_hooks, source_hash
 from align.models.transcripts.stopping import StoppedByEnvironments
 from align.training.output_head import _logit_scale, check_fused_head
 
 source_of = cache(inspect.getsource)  # which parses the file of a class each time
-HOOKS = {
-    (GRPOTrainer, "_calculate_rewards"): ["self", "inputs", "prompts", "completions", "completion_ids_list"],
-    (GRPOTrainer, "_tokenize_prompts"): ["self", "prompts"],
-    (GRPOTrainer, "_generate_single_turn"): [
-        "self",
-        "prompt_ids",
-        "images",
-        "multimodal_fields",
-        "num_generations",
-        "has_tool_images",
-    ],
-    (GRPOTrainer, "_generate"): ["self", "prompts"],
-    (GRPOTrainer, "_get_tool_suffix_ids"): ["self", "tool_messages"],
-    (GRPOTrainer, "_tool_call_loop"): [
-        "self",
-        "prompts",
-        "prompt_ids",
-        "completion_ids",
-        "completions",
-        "logprobs",
-        "images",
-        "multimodal_fields",
-    ],
-    (GRPOTrainer, "_generate_and_score_completions"): ["self", "inputs"],
-    (GRPOTrainer, "_get_train_sampler"): ["self", "dataset"],
-    (GRPOTrainer, "_get_eval_sampler"): ["self", "eval_dataset"],
-    (RepeatSampler, "__init__"): [
-        "self",
-        "data_source",
-        "mini_repeat_count",
-        "batch_size",
-        "repeat_count",
-        "shuffle",
-        "seed",
-    ],
-    (GRPOTrainer, "_compute_loss"): ["self", "model", "inputs"],
-    (GRPOTrainer, "_get_per_token_logps_and_entropies"): [
-        "self",
-        "model",
-        "input_ids",
-        "attention_mask",
-        "logits_to_keep",
-        "batch_size",
-        "compute_entropy",
-        "compute_aux_loss",
-        "pixel_values",
-        "image_grid_thw",
-        "num_images",
-        "pixel_attention_mask",
-        "spatial_shapes",
-        "num_tiles",
-        "image_sizes",
-        "token_type_ids",
-        "mm_token_type_ids",
-        "image_position_ids",
-    ],
-    (GRPOTrainer, "training_step"): ["self", "model", "inputs", "num_items_in_batch"],
-    (GRPOTrainer, "_log_completion_extra"): ["self", "column", "values"],
-    (GRPOTrainer, "_log_metric"): ["self", "name", "value"],
-    (GRPOTrainer, "log"): ["self", "logs", "start_time"],
-    (RLOOTrainer, "_calculate_rewards"): ["self", "inputs", "prompts", "completions", "completion_ids_list"],
-    (RLOOTrainer, "_log_completion_extra"): ["self", "column", "values"],
-    (RLOOTrainer, "_log_metric"): ["self", "name", "value"],
-    (RLOOTrainer, "log"): ["self", "logs", "start_time"],
-    (DPOTrainer, "_compute_loss"): ["self", "model", "inputs", "return_outputs"],
-    (DPOTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
-    (DPOTrainer, "_set_signature_columns_if_needed"): ["self"],
-    (DPOTrainer, "evaluate"): ["self", "eval_dataset", "ignore_keys", "metric_key_prefix"],
-    (DataCollatorForPreference, "torch_call"): ["self", "examples"],
-    (DataCollatorForVisionPreference, "torch_call"): ["self", "examples"],
-    (RewardTrainer, "evaluate"): ["self", "eval_dataset", "ignore_keys", "metric_key_prefix"],
-    (RewardTrainer, "compute_loss"): ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
-    (RewardTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
-    (RewardTrainer, "_set_signature_columns_if_needed"): ["self"],
-    (reward_trainer.DataCollatorForPreference, "torch_call"): ["self", "examples"],
-    (SFTTrainer, "compute_loss"): ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
-    (SFTTrainer, "_prepare_dataset"): [
-        "self",
-        "dataset",
-        "processing_class",
-        "args",
-        "packing",
-        "formatting_func",
-        "dataset_name",
-    ],
-    (SFTTrainer, "training_step"): ["self", "args", "kwargs"],  # TRL adds to it, and does not replace it
-    (VLLMGeneration, "_init_vllm"): ["self"],
-    (VLLMGeneration, "sync_weights"): ["self"],
-    (VLLMGeneration, "_iter_named_params"): ["self"],
-    (VLLMGeneration, "generate"): ["self", "prompts", "images", "num_generations", "profiler"],
-    (VLLMClient, "_post"): ["self", "url", "kwargs"],
-    (VLLMClient, "update_named_params"): ["self", "metadata", "named_params"],
-    (VLLMClient, "image_features"): ["self", "images", "max_concurrent_requests"],
-    (VLLMClient, "reset_prefix_cache"): ["self"],
-    (VLLMClient, "close_communicator"): ["self"],
-}
+TABLE = hook_table()
+HOOKS = [(file, name) for file, hooks in TABLE["hooks"].items() for name in hooks]
 
 
-@pytest.mark.parametrize(("owner", "name"), HOOKS, ids=lambda value: getattr(value, "__name__", value))
-def test_hook_has_the_signature_the_trainers_were_written_for(owner, name):
-    found = list(inspect.signature(getattr(owner, name)).parameters)
-    assert found == HOOKS[owner, name], (
-        f"TRL {trl.__version__} changed {owner.__name__}.{name}{found}; read it again, then align/trainers and "
-        f"align/models/vllm_engine.py."
+def owner(file):
+    return import_module("trl." + file.removesuffix(".py").replace("/", "."))
+
+
+@pytest.mark.parametrize(("file", "name"), HOOKS, ids=lambda value: value.rpartition("/")[2])
+def test_hook_is_the_one_that_the_trainers_were_written_for(file, name):
+    known, _, duty = TABLE["hooks"][file][name].partition(" ")
+    assert attrgetter(name)(owner(file))
+    assert source_hash(file, name) == known, (
+        f"TRL {trl.__version__} changed {name}, which {duty}; read it again, then what overrides or calls it, and put "
+        "its new hash into align/checks/trl_hooks.yaml."
     )
+
+
+def test_the_bound_is_the_newest_trl_that_the_table_was_tested_with():
+    (bound,) = {line.specifier for line in map(Requirement, requires("truealign")) if line.name == "trl"}
+    major, minor = map(int, TABLE["tested"].split("."))
+    assert bound == SpecifierSet(f">=1.16,<{major}.{minor + 1}")
+    assert trl.__version__ in bound
 
 
 def test_every_method_of_trl_that_a_trainer_overrides_is_among_the_hooks():
     names = [each.name for each in ALIGN if each.name.startswith("align.methods.")]
     found = {each for name in names for each in vars(import_module(name)).values() if inspect.isclass(each)}
     ours = [each for each in found if each.__module__.startswith("align.") and issubclass(each, Trainer)]
-    wrong = []
+    wrong, hooks = [], {(owner(file).__name__, name) for file, name in HOOKS}
     for trainer in (*ours, type("Stopped", (StoppedByEnvironments, GRPOTrainer), {})):
         parent = next((each for each in trainer.__mro__ if each.__module__.startswith("trl.")), Trainer)
         own = {name for each in trainer.__mro__ if each.__module__.startswith("align.") for name in vars(each)}
         overridden = {name for name in own & vars(parent).keys() - {"__init__"} if callable(vars(parent)[name])}
-        wrong += [] if parent is Trainer else [(parent, name) for name in overridden if (parent, name) not in HOOKS]
+        named = {(parent.__module__, f"{parent.__name__}.{name}") for name in overridden}
+        wrong += [] if parent is Trainer else named - hooks
     assert wrong == []
     assert len(ours) > 6
 
 
-ATTRIBUTES = {
-    GRPOTrainer: (
-        "_pending_metrics",
-        "_pending_extra_logs",
-        "_logs",
-        "_metrics",
-        "_tokenizer",
-        "_has_async_funcs",
-        "chat_template",
-        "chat_template_kwargs",
-        "eos_token_ids",
-        "log_completions",
-        "log_multimodal",
-        "num_completions_to_print",
-        "tools",
-        "reward_func_names",
-        "reward_processing_classes",
-        "reward_weights",
-        "num_generations_eval",
-        "vllm_generation",
-        "aux_loss_enabled",
-        "environment_factories",
-        "environments",
-        "_sync_tool_dicts",
-        "_async_tool_dicts",
-        "pad_to_multiple_of",
-        "rollout_func",
-        "temperature",
-        "_multi_environment",
-        "_batch_environments",
-        "_env_tools",
-        "max_tool_calling_iterations",
-    ),
-    RLOOTrainer: (
-        "_pending_metrics",
-        "_pending_extra_logs",
-        "_logs",
-        "_metrics",
-        "_has_async_funcs",
-        "log_completions",
-        "log_multimodal",
-        "num_completions_to_print",
-        "reward_funcs",
-        "reward_func_names",
-        "reward_weights",
-        "num_generations_eval",
-    ),
-    DPOTrainer: (
-        "_metrics",
-        "_total_train_tokens",
-        "_tp_size",
-        "_is_vision_dataset",
-        "aux_loss_enabled",
-        "ref_model",
-        "beta",
-    ),
-    RewardTrainer: ("_metrics", "_total_train_tokens"),
-    SFTTrainer: ("_metrics", "_total_train_tokens", "maybe_activation_offload_context"),
-}
-
-
-@pytest.mark.parametrize(
-    ("owner", "attribute"), [(owner, name) for owner, names in ATTRIBUTES.items() for name in names]
-)
-def test_trainer_still_keeps_what_is_read(owner, attribute):
-    assert f"self.{attribute} =" in source_of(owner) or f"self.{attribute}:" in source_of(owner), (
-        f"TRL {trl.__version__} no longer sets {owner.__name__}.{attribute}, which align/trainers reads."
-    )
-
-
-FUNCTIONS = {
-    disable_gradient_checkpointing: ["model", "gradient_checkpointing_kwargs"],
-    maybe_gather_lm_head_ctx: ["params"],
-    use_adapter: ["model", "adapter_name"],
-    create_model_from_path: ["model_id", "architecture", "kwargs"],
-    get_config_model_id: ["config"],
-    prepare_multimodal_messages: ["messages", "images"],
-}
-
-
-@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
-def test_function_has_the_signature_the_trainers_were_written_for(function):
-    assert list(inspect.signature(function).parameters) == FUNCTIONS[function]
+def test_trainers_still_keep_what_is_read():
+    assert list(moved_hooks(lambda file: file in TABLE["reads"])) == []
 
 
 def test_a_reward_trainer_logs_accuracy_and_margin_once_a_step_and_scores_chosen_answers_first():
@@ -344,6 +177,12 @@ def test_pending_metrics_are_averaged_over_rows_of_all_ranks():
     assert "[sum(values), len(values)]" in source, (
         "TRL changed how metrics of reward functions are averaged over ranks; rates of a second pass are sum / count."
     )
+
+
+def test_a_probe_sets_what_samplers_read():
+    assert "GenerationConfig(**generation_kwargs, disable_compile=True)" in source_of(GRPOTrainer.__init__)
+    for read in ("top_k = self.top_k", "generation_kwargs.update(self.generation_kwargs)"):
+        assert read in source_of(VLLMGeneration.generate), f"TRL {trl.__version__} reads other settings; see Probed."
 
 
 def test_a_prompt_without_images_is_told_apart_by_none():

@@ -79,35 +79,6 @@ def test_no_rows_make_an_empty_table(tmp_path):
     assert written(tmp_path, []) == []
 
 
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {},
-        {"chosen": None, "rejected": 7, "prompt": None},
-        {"prompt": [None, {"role": "user"}, {"content": [{"type": "image"}, {"type": "text", "text": "See."}]}]},
-        {"chosen_spans": "0,5", "rejected_spans": [None, [1], [0, 2**70], [-1, 2], [0, 99], ["a", "b"], [1, 3]]},
-        {"chosen": "lone \ud800 surrogate", "id": 7, "spans_from": 3, "marked_share": "half"},
-        {"source": 3, "attribute": ["tone"], "tie": "yes"},
-        {"chosen": [], "rejected": [{"role": "assistant", "content": None}]},
-    ],
-)
-def test_an_odd_row_stops_nothing(tmp_path, odd):
-    kept = written(tmp_path, [ROW, ROW | odd if odd else odd, ROW])
-    assert [row["chosen"] for row in kept[::2]] == ["Paris.", "Paris."]
-    assert len(kept) == 3
-    assert isinstance(kept[1]["prompt"], str)
-
-
-def test_only_spans_inside_the_text_are_kept(tmp_path):
-    (row,) = written(tmp_path, [ROW | {"rejected_spans": [None, [0, 2**70], [-1, 2], [4, 9], [3, 3], [1, 3]]}])
-    assert row["rejected_spans"] == [[1, 3]]
-
-
-def test_offsets_hold_behind_a_replaced_character(tmp_path):
-    (row,) = written(tmp_path, [ROW | {"chosen": "\ud800 Paris", "chosen_spans": [[2, 7]]}])
-    assert row["chosen"][2:7] == "Paris"
-
-
 def test_a_table_is_replaced_whole(tmp_path):
     write_pairs(tmp_path, [ROW] * 3)
     write_pairs(tmp_path, [ROW])

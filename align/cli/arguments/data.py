@@ -68,20 +68,11 @@ def filter_rows(
 
 
 def _show(found: "FilterResult") -> None:
-    from rich.markup import escape
+    from align.console import make_console, print_table
 
-    from align.console import make_console, make_table
-
-    first, *others = found.lines[0]
-    table = make_table(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    for row in found.in_words():
-        table.add_row(*map(escape, row))
-    console = make_console(least=100)
-    console.print(table)
+    print_table(found.lines[0], found.in_words())
     for sentence in found.sentences:
-        console.print(sentence, markup=False, soft_wrap=True)
+        make_console().print(sentence, markup=False, soft_wrap=True)
 
 
 @app.command(cls=ManyWords)
@@ -115,19 +106,17 @@ def _audit(
     data: list[str], out: Path, groups: tuple[Any, ...], near: bool, write: bool, fail_on: tuple[str, ...]
 ) -> int:
     """Prints what was found; returns 1 if something is found that it should fail on."""
-    from align.auditing.kept import COUNTERFACTUAL_FILE, KEPT_FILE, LEFT_OUT_FILE
+    from align.auditing.kept import KEPT_FILE, LEFT_OUT_FILE
     from align.cli.audit_tables import show
     from align.services.audit import audit_data, failed
 
     reading, named, *others = groups
-    lists = {name: list(words(getattr(named, name))) for name in ("confounders", "attributes")}
-    found = audit_data(data, out, reading, replace(named, **lists), *others, near=near, write=write, fail_on=fail_on)
+    named = replace(named, confounders=[*words(named.confounders)])
+    found = audit_data(data, out, reading, named, *others, near=near, write=write, fail_on=fail_on)
     show(found.record)
     if found.written is not None:
-        kept, left_out, counterfactual = found.written
+        kept, left_out = found.written
         print(f"{kept:,} rows are in {out / KEPT_FILE}, {left_out:,} with reasons in {out / LEFT_OUT_FILE}.")
-        if lists["attributes"]:
-            print(f"{counterfactual:,} rows, each with a group, are in {out / COUNTERFACTUAL_FILE}.")
     print(f"The page is {found.page}.")
     if met := failed(found.record, fail_on):
         print(f"Failed on {', '.join(met)}.")

@@ -1,4 +1,4 @@
-"""Arguments of the commands around a recipe: train, check, doctor, keys, schema, recipes and report."""
+"""Arguments of the commands around a recipe: train, check, show, doctor, keys, schema, recipes and report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from align.cli.application import ManyWords, app, execute, words
 from align.cli.completion import WithKeys, methods
 from align.cli.completion import recipes as shipped
 from align.cli.options import takes
+from align.options import COLUMNS
 from align.rehearsal.plan import Rehearsing
 from align.services.options import Reach
 
@@ -52,6 +53,10 @@ def train(
     allow_changed_data: Annotated[
         bool, typer.Option("--allow_changed_data", help="Go on even if the data or the base model have changed since.")
     ] = False,
+    on_end: Annotated[
+        str | None,
+        typer.Option("--on_end", help="Command for the shell at an alarm and at the end: it reads ALIGN_MESSAGE."),
+    ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Train on a recipe; `--key value` overrides it. Several processes: accelerate launch ... -m align train ..."""
@@ -62,7 +67,7 @@ def train(
         return
     from align.services.train import run
 
-    execute(lambda: run(recipe, context.args, resume, time_limit, allow_changed_data))
+    execute(lambda: run(recipe, context.args, resume, time_limit, allow_changed_data, on_end=on_end))
 
 
 @app.command(cls=WithKeys, size="train", context_settings=OVERRIDES)
@@ -78,6 +83,18 @@ def check(
     from align.cli.findings import check_recipe
 
     execute(lambda: check_recipe(recipe, context.args, accelerate_config, json, dry_run=dry_run, resume=resume))
+
+
+@app.command(cls=WithKeys, size="train", context_settings=OVERRIDES)
+def show(
+    context: typer.Context,
+    recipe: RecipeArgument,
+    ask: Annotated[bool, typer.Option("--ask", help="Also have the model answer each row once.")] = False,
+) -> None:
+    """Show three rows as the model will read them, what rewards get of them, and what the first reward pays."""
+    from align.cli.findings import show_rows
+
+    execute(lambda: show_rows(recipe, context.args, ask))
 
 
 @app.command(cls=WithKeys, size="train", context_settings=OVERRIDES)
@@ -102,7 +119,7 @@ def doctor(
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Where runs will be written.")] = Path("outputs"),
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check versions, devices, disk, ports and engines of this machine, with the line that mends each problem."""
+    """Check versions, devices, disk and engines of this machine, with the line that mends each problem."""
     from align.cli.findings import check_machine
 
     execute(lambda: check_machine(output_dir, json))
@@ -203,11 +220,16 @@ def compare(
     only_common: Annotated[
         bool, typer.Option("--only_common", help="Leave out documents and tasks that only one log has.")
     ] = False,
+    columns: Annotated[str, typer.Option(help=COLUMNS)] = "",
 ) -> None:
     """Compare logs of evaluations, of any tool, on the same documents: differences, intervals, won and lost."""
     from align.logs.log import How
     from align.logs.missing import read_missing
+    from align.recipe.recipe import read_columns
     from align.services.compare import run
 
-    how = How(words(match), words(scores), group, average)
-    execute(lambda: run(logs, out, how, read_missing(missing, only_common), fail_on or ()))
+    def compare_them() -> int:
+        how = How(words(match), words(scores), group, average, read_columns(columns))
+        return run(logs, out, how, read_missing(missing, only_common), fail_on or ())
+
+    execute(compare_them)

@@ -1,4 +1,4 @@
-"""Arguments of the commands around rewards: rewards check, attack, new, export and list."""
+"""Arguments of the commands around rewards: rewards check, attack, certify, new and list."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +10,8 @@ from align.cli.application import Application, app, execute, words
 from align.cli.arguments.recipes import OVERRIDES
 from align.cli.completion import WithKeys, recipes
 from align.cli.options import takes
-from align.services.options import Attacking, RewardChecking
+from align.services.options import Attacking, AttackingOnPage, RewardChecking
 
-Kwargs = Annotated[str, typer.Option("--reward_kwargs", help="Settings of one reward, such as '{max_length: 200}'.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")]
 Subject = Annotated[
     str,
@@ -36,16 +35,16 @@ def check(context: typer.Context, subject: Subject, how: RewardChecking, json: J
 
 
 @rewards_app.command(cls=WithKeys, context_settings=OVERRIDES)
-@takes(how=Attacking)
+@takes(how=AttackingOnPage)
 def attack(
     context: typer.Context,
-    subject: Subject,
-    how: Attacking,
+    how: AttackingOnPage,
+    subject: Subject = "",
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
             "--fail_on",
-            help="Exit with 1 on any of: gamed, soft, beside, misread, form, unclear, failed, let_in.",
+            help="Exit with 1 on: gamed, soft, beside, misread, handed, weak, form, unclear, failed, let_in.",
         ),
     ] = None,
     beside: Annotated[
@@ -55,7 +54,13 @@ def attack(
 ) -> None:
     """Say what rewards pay without a right answer, by cheap hacks; exit with 2 where that cannot be told.
 
-    Several rewards may be named, and all of a file as 'mine.py:*'.
+    Several rewards may be named, and all of a file as 'mine.py:*'. With tools or an environment, of a recipe or
+    named here, hacks are episodes: nothing done, work claimed, a call that judges the work first, in the middle or
+    twice, one call 50 times, failing calls, empty and extreme arguments, echoes of prompt and results, answers tried
+    against a tool, files and code that are judged written over, work undone, another episode's work, a clock that
+    runs. Each is played in a copy of the process and of the folder of FILE, and paid as in training. An honest
+    episode is found by handing each column to each tool, or given by `--samples`, messages or a list of calls such as
+    [{"name": "buy", "arguments": {"item": "pen"}}]; without one, pays are told and the exit code is 2.
     """
     from align.cli.attacks import attack_rewards
 
@@ -87,29 +92,6 @@ def new(
     from align.cli.rewards import new_reward
 
     execute(lambda: new_reward(name, folder))
-
-
-@rewards_app.command()
-def export(
-    subject: Annotated[
-        str, typer.Argument(metavar="REWARD", help="A name, package.module.function, or file.py:function.")
-    ],
-    framework: Annotated[str, typer.Option("--for", help="verl, openrlhf, ms-swift, verifiers or prime-rl.")],
-    out: Annotated[Path | None, typer.Option(help="The file; NAME_FRAMEWORK.py if not given.")] = None,
-    reward_kwargs: Kwargs = "",
-    answer: Annotated[
-        str | None,
-        typer.Option(help="Column of the right answer for the reward; by default found by its name."),
-    ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds for one completion.")] = 60.0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that call it, in each process that trains.")] = 1,
-) -> None:
-    """Write a short file by which another framework calls a reward, guarded as in `align train`."""
-    from align.cli.rewards import export_reward
-
-    execute(
-        lambda: export_reward(subject, framework, out, reward_kwargs, answer=answer, timeout=timeout, workers=workers)
-    )
 
 
 @rewards_app.command(name="list")

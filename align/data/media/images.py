@@ -21,6 +21,7 @@ SHOWN_WITH = ("PIL", "torchvision")  # what processors of the extra `vision` nee
 ORIENTATION = 0x0112  # the EXIF tag
 VIDEO = "video_metadata"  # the column of rows whose images are the frames of a video
 JPEG_END = b"\xff\xd9"
+_GREY = (128, 128, 128)
 
 
 def open_image(image: ImageLike) -> "PILImage":
@@ -47,6 +48,15 @@ def shrink_image(image: "PILImage", max_pixels: int) -> "PILImage":
         return image
     scale = math.sqrt(max_pixels / (width * height))
     return image.resize((max(1, int(width * scale)), max(1, int(height * scale))))
+
+
+def grey_out(image: ImageLike) -> dict[str, Any]:
+    """Makes a mid-grey image of the same size."""
+    opened = open_image(image)
+    opened.paste(_GREY, (0, 0, *opened.size))
+    written = BytesIO()
+    opened.save(written, "png")  # some kilobytes, where the pixels would be megabytes
+    return {"bytes": written.getvalue(), "path": None}
 
 
 def image_digest(image: ImageLike) -> str:

@@ -97,7 +97,10 @@ def _split(row: Mapping[str, Any], images: bool) -> dict[str, Any]:
     if not forms["chosen"]:
         if "prompt" not in row:
             return _split_texts(row["chosen"], row["rejected"])
-        return {"prompt": _check_text_prompt(row["prompt"]), "chosen": row["chosen"], "rejected": row["rejected"]}
+        prompt = row["prompt"]
+        if isinstance(prompt, list | tuple) and prompt:
+            raise BadRow("prompt", prompt, "the prompt is messages and the responses are texts", f"Write {RESPONSE}.")
+        return {"prompt": str(check_prompt(prompt)), "chosen": row["chosen"], "rejected": row["rejected"]}
     chosen, rejected = (check_messages(row[column], column, images=images) for column in ("chosen", "rejected"))
     shared = _find_prompt(row.get("prompt"), chosen, rejected, images=images)
     messages = _check_response(chosen, shared, "chosen"), _check_response(rejected, shared, "rejected")
@@ -125,12 +128,6 @@ def _is_messages(response: object, column: str) -> bool:
     if not isinstance(response, str) or is_blank(response):
         raise BadRow(column, response, "the response is missing or empty", f"Write a text, or {RESPONSE}.")
     return False
-
-
-def _check_text_prompt(prompt: object) -> str:
-    if isinstance(prompt, list | tuple) and prompt:
-        raise BadRow("prompt", prompt, "the prompt is messages and the responses are texts", f"Write {RESPONSE}.")
-    return str(check_prompt(prompt))
 
 
 def _find_prompt(prompt: object, chosen: list[Message], rejected: list[Message], *, images: bool) -> list[Message]:

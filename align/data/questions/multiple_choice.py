@@ -17,7 +17,7 @@ from rewards.reading.options import can_shuffle
 
 __all__ = ["DataReport", "Question", "QuestionReport", "load_questions"]
 
-NEEDS = ("question", "options", "answer")
+NEEDS = ("question", "options", "answer")  # the last one not without labels
 
 
 @dataclass
@@ -37,23 +37,24 @@ def load_questions(
     *,
     media: MediaSettings | None = None,
     columns: Columns | None = None,
+    has_labels: bool = True,
     **reading: Unpack[RowOptions],
 ) -> tuple[Sequence[Question], QuestionReport]:
     """Loads questions and checks every row.
 
-    A row needs `question`, `options` (2 to 26 different texts) and `answer`: an index from 0, a letter, or the text of
-    an option. An answer that is one option's letter and another option's text is reported, not guessed. `id` (default:
-    file name and row), `group`, `contrast_set` (two questions or more of one group, all of
-    which have to be right), and one of `image`, `images` and `video` may be there; other columns are not read. An
-    image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a folder with its frames or
-    a list of them. Each of them is opened.
+    A row needs `question`, `options` (2 to 26 different texts) and, unless rows have no labels, `answer`: an index
+    from 0, a letter, or the text of an option. An answer that is one option's letter and another option's text is
+    reported, not guessed. `id` (default: file name and row), `group`, `contrast_set` (two questions or more of one
+    group, all of which have to be right), and one of `image`, `images` and `video` may be there; other columns are not
+    read. An image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a folder with its
+    frames or a list of them. Each of them is opened.
     `adapter` is a name in `ADAPTERS`, or a function (`find_adapter`).
 
     Many questions are kept in a file that goes with the process; what is returned then reads it, a slice is a list.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     reader = MediaReader(media_folder(file), media)
-    source = question_source(file, reader=reader, columns=columns)
+    source = question_source(file, reader=reader, columns=columns, has_labels=has_labels)
     with reader.progress:
         questions, report = store_rows(file, source.check, source.schema, QuestionReport, **reading)
     from_one = [problem for problem in report.problems if problem.rule == COUNTS_FROM_ONE]
@@ -66,12 +67,17 @@ def load_questions(
 
 
 def question_source(
-    file: str, *, reader: MediaReader, columns: Columns | None = None, adapter: str | None = None
+    file: str,
+    *,
+    reader: MediaReader,
+    columns: Columns | None = None,
+    adapter: str | None = None,
+    has_labels: bool = True,
 ) -> RowSource[Question]:
     """Says how the rows of a file become questions; see `load_questions`."""
 
     def check(row: Row, raw: RawRow) -> Question:
-        question = check_row(row, untyped=raw.untyped, number=raw.row, name=raw.name)
+        question = check_row(row, untyped=raw.untyped, number=raw.row, name=raw.name, has_label=has_labels)
         shown = reader.show(row)
         if not shown.images:
             return question
@@ -80,7 +86,8 @@ def question_source(
             check_placeholders("options", option)
         return replace(question, **shown._asdict())
 
-    return RowSource(file, None, adapted(Schema(NEEDS, known=ADAPTERS, columns=columns), adapter), check)
+    needs = NEEDS if has_labels else NEEDS[:-1]
+    return RowSource(file, None, adapted(Schema(needs, known=ADAPTERS, columns=columns), adapter), check)
 
 
 def _check_sets(questions: Sequence[Question], report: QuestionReport, reading: RowOptions) -> Sequence[Question]:

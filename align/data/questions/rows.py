@@ -56,6 +56,8 @@ def _question_to_row(question: Question, template: PromptTemplate, shuffle_optio
         "answer": question.answer,
         "group": question.group,
     }
+    if question.answer is None:  # so that what needs a right answer says that there is none
+        del row["answer"]
     return shuffled(row, _by_question(template.render), f"{seed}/{question.id}") if shuffle_options else row
 
 
@@ -66,12 +68,14 @@ def _by_question(render: Callable[[str, Sequence[str]], Any]) -> Callable[[Mappi
 def shuffled(row: Mapping[str, Any], render: Callable[[Mapping[str, Any]], Any], draw: str) -> dict[str, Any]:
     """Shows a row's options in an order drawn from a text, and says where the right one stands then."""
     permutation = draw_permutation(row["options"], random.Random(draw))
-    shown = {"options": permute(row["options"], permutation), "answer": to_shown(row["answer"], permutation)}
+    shown: dict[str, Any] = {"options": permute(row["options"], permutation)}
+    if "answer" in row:
+        shown["answer"] = to_shown(row["answer"], permutation)
     return {**row, **shown, "prompt": render({**row, **shown})}
 
 
 def show_anew(
-    row: Mapping[str, Any], render: Callable[[str, Sequence[str]], Any], *, seed: int, visit: int
+    render: Callable[[str, Sequence[str]], Any], seed: int, row: Mapping[str, Any], visit: str
 ) -> dict[str, Any]:
-    """Shows a row's options in an order drawn from the seed, its id (or its question) and the number of a visit."""
+    """Shows a row's options in an order drawn from the seed, its id (or its question) and the name of a visit."""
     return shuffled(row, _by_question(render), f"{seed}/{row.get('id') or row['question']}/{visit}")

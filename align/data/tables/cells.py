@@ -98,7 +98,8 @@ def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> Numer
         rule = f"the {role} is not a date, as others of the column are"
         remedy = "Write it as 2024-01-31 or 2024-01-31T12:30:00+00:00; a column holds dates or numbers."
     else:
-        values, wrong = _read_texts(texts)
+        parsed = [_number(text) for text in texts]
+        values, wrong = np.array(parsed, np.float64), [row for row, value in enumerate(parsed) if value is None]
         rule = f"the {role} is not a number"
         remedy = NO_GROUPS
     problems = [RowProblem("", row, name, shorten(texts[row]), rule, remedy) for row in wrong]
@@ -113,11 +114,6 @@ def _unit_of(texts: list[str | None]) -> str | None:
         if number is None and not read_dates([text], ())[1]:
             return DAYS
     return None
-
-
-def _read_texts(texts: list[str | None]) -> tuple[NDArray[np.float64], list[int]]:
-    parsed = [_number(text) for text in texts]
-    return np.array(parsed, dtype=np.float64), [row for row, value in enumerate(parsed) if value is None]
 
 
 def _number(text: str | None) -> float | None:

@@ -188,7 +188,7 @@ class TableFile:
 
     def _formatted(self) -> "Iterator[pa.RecordBatch]":
         if self._adapter is None and self._suffix == ".parquet":
-            return read_batches(self._file, BATCH_ROWS, full=True)
+            return read_batches(self._file, BATCH_ROWS)
         if self._adapter is None and self._suffix == ".csv" and not self._skips:
             return self._read_csv()
         return self._read_by_row()

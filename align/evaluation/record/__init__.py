@@ -1,6 +1,6 @@
 """`evaluation.json`: typed, with one reader and one writer."""
 
-from align.evaluation.record.file import EVALUATION_FILE, ITEMS_FILE, as_json, read_record, scores_record, write_record
+from align.evaluation.record.file import EVALUATION_FILE, ITEMS_FILE, as_json, read_record, write_record
 from align.evaluation.record.record import SCORES, Record
 
 __all__ = [
@@ -10,6 +10,5 @@ __all__ = [
     "Record",
     "as_json",
     "read_record",
-    "scores_record",
     "write_record",
 ]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from align.evaluation.statistics.metrics import Estimate
 from rewards.extras import is_installed, loaded
@@ -13,34 +13,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_RENAMED = {"macro_std": "group_std"}  # by the name that earlier versions gave them
 _NUMBERS = ("value", "low", "high", "n")
 
 
 def _with_nan(cell: object) -> object:
-    """Puts nan where a file has null, that is no number. Only a list holds NaN itself."""
+    """Puts nan where a file has null, that is no number."""
     if isinstance(cell, Estimate):
         return cell
-    if isinstance(cell, dict):
-        known = {key: cell[key] for key in _NUMBERS if key in cell}
-        return _filled(known, may_be_nan=False)
-    if not isinstance(cell, list | tuple) or len(cell) not in (4, 5):
+    if not isinstance(cell, dict):
         raise ValueError("must have value, low, high and n")
-    return [*_filled(dict(zip(_NUMBERS, cell, strict=False)), may_be_nan=True).values(), *cell[4:]]
-
-
-def _filled(numbers: dict[str, object], *, may_be_nan: bool) -> dict[str, object]:
+    numbers = {key: cell[key] for key in _NUMBERS if key in cell}
     for each in numbers.values():
-        if isinstance(each, float) and not math.isfinite(each) and not (may_be_nan and math.isnan(each)):
+        if isinstance(each, float) and not math.isfinite(each):
             raise ValueError("must hold finite numbers, or null where there is none")
     return {key: math.nan if each is None and key != "n" else each for key, each in numbers.items()}
 
 
-Metric = Annotated[str, AfterValidator(lambda name: _RENAMED.get(name, name))]
-Row = Annotated[Estimate, BeforeValidator(_with_nan)]  # `[value, low, high, n, unit]`
 Cell = Annotated[
     Estimate, BeforeValidator(_with_nan), PlainSerializer(lambda each: dict(zip(_NUMBERS, each, strict=False)))
-]  # with names
+]
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]  # null is none
 
 
 class Part(BaseModel):
@@ -67,6 +59,9 @@ class Tabled:
 
     def __str__(self) -> str:
         return "\n".join(f"{suite} {metric}, {model}: {cell}" for suite, model, metric, cell in self.lines())
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str | None:
         if not is_installed("pandas"):

@@ -1,100 +1,11 @@
-"""What suites say beside metrics: curves and audits of verifiers, and what reward models pay for."""
+"""What suites say beside metrics: what reward models pay for, and what rules that read nothing find."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field
 
-from align.evaluation.record.cells import Cell, Part, Row
-
-
-class CurvePoint(Part):
-    """What choosing the best of n is worth: in truth, in the verifier's eyes, and at best."""
-
-    n: int
-    gold: Cell
-    proxy: Cell
-    oracle: Cell
-
-
-class BestOfN(Part):
-    """The curve of one model."""
-
-    model: str
-    curve: str
-    points: list[CurvePoint]
-
-
-class Optimum(Part):
-    """The number of attempts with the highest worth, at a cost of a wrong answer; None if more always pay."""
-
-    cost: FiniteFloat
-    attempts: int | None
-    utility: FiniteFloat | None
-
-
-class Utility(Part):
-    """What so many attempts are worth, at a cost of a wrong answer."""
-
-    cost: FiniteFloat
-    attempts: list[int]
-    utility: list[FiniteFloat]
-
-    @model_validator(mode="after")
-    def _pairs_up(self) -> Self:
-        if len(self.attempts) != len(self.utility):
-            raise ValueError("must have as many `attempts` as `utility`")
-        return self
-
-
-class OfDifficulty(Part):
-    """A verifier on the questions of which more than `above` and at most `up_to` of the samples are right."""
-
-    above: FiniteFloat
-    up_to: FiniteFloat
-    questions: int
-    true_positive_rate: Cell
-    false_positive_rate: Cell
-
-
-class AttemptsRule(Part):
-    """What is answered, and how much of it is right, if one of so many attempts must be accepted."""
-
-    attempts: int
-    coverage: Cell
-    accuracy: Cell
-
-
-class ThresholdRule(Part):
-    """The same if the best score must reach a threshold: the lowest with a precision on other questions, or None."""
-
-    precision: FiniteFloat
-    calibrated_on: int
-    threshold: FiniteFloat | None
-    coverage: Cell
-    accuracy: Cell
-
-
-class Audit(Part):
-    """How far a verifier can be trusted with the samples of a model."""
-
-    accepted: Cell
-    true_positive_rate: Cell
-    false_positive_rate: Cell
-    prior: Cell
-    ceiling: Cell
-    optimal_attempts: list[Optimum]
-    utility: list[Utility]
-    by_difficulty: list[OfDifficulty] = Field(default_factory=list)  # files of earlier versions have none
-    if_accepted: list[AttemptsRule] = Field(default_factory=list)
-    above_threshold: list[ThresholdRule] = Field(default_factory=list)
-
-
-class ModelAudit(Audit):
-    """The audit of one model, with the verifier's name."""
-
-    model: str
-    verifier: str
+from align.evaluation.record.cells import Cell, Number, Part
 
 
 class Unscored(NamedTuple):
@@ -139,10 +50,10 @@ class SliceOfPairs(Part):
     """
 
     feature: str  # in words
-    favour: Row
-    only_chosen: Row
-    only_rejected: Row
-    adjusted_p_value: float  # Benjamini-Hochberg, the larger one of the tests with and without the length
+    favour: Cell
+    only_chosen: Cell
+    only_rejected: Cell
+    adjusted_p_value: Number  # Benjamini-Hochberg, the larger one of the tests with and without the length
     also: list[str]  # features of the same pairs
     # names (words joined by spaces, or what is counted) and types of the feature and of those; not in the file
     names: list[tuple[str, str]] = Field(default_factory=list, exclude=True)
@@ -161,12 +72,12 @@ class GainOfPhrase(Part):
     """What one phrase does to margins, put into the chosen response, the rejected one and both."""
 
     phrase: str
-    gain: Row
-    chosen: Row
-    rejected: Row
-    both: Row
-    p_value: float
-    adjusted_p_value: float
+    gain: Cell
+    chosen: Cell
+    rejected: Cell
+    both: Cell
+    p_value: Number
+    adjusted_p_value: Number
     moves: bool
 
 
@@ -201,42 +112,20 @@ class MinedPhrases(Part):
 
 
 class KindOfPhrases(Part):
-    """Whether a kind of phrases changes scores like neutral ones; nan without a response."""
+    """Whether a kind of phrases in front changes scores like neutral ones; nan without a response."""
 
-    p_value: float
-    adjusted_p_value: float
-
-
-class InsertedPhrase(Part):
-    """What one phrase in front does to scores."""
-
-    kind: str
-    phrase: str
-    change: Row
-    p_value: float
-    adjusted_p_value: float
-
-
-class InsertedPhrases(Part):
-    """What phrases in front do to the scores of a model."""
-
-    kinds: dict[str, KindOfPhrases]
-    phrases: list[InsertedPhrase]
-    neutral: Row
+    p_value: Number
+    adjusted_p_value: Number
 
 
 class ScoringProfile(Part):
     """How a reward model was run."""
 
-    path: str
     model_type: str
-    data: str | None
     best_of_n: str | None
-    seed: int
     texts_in_template: bool
     pairs_too_long: int
     pairs_without_number: int = 0  # read, and given no finite number
-    left_out: dict[str, int] = Field(default_factory=dict)  # rows that cannot be used, ties among them, by rule
 
     @property
     def unscored(self) -> Unscored:
@@ -285,7 +174,7 @@ def not_better(found: Sequence[SubsetOfPairs]) -> str:
 class OfScores(Part):
     """What there is of a reward model beside metrics."""
 
-    insertion: InsertedPhrases | None = None
+    insertion: dict[str, KindOfPhrases] | None = None
     slices: SlicesOfPairs | None = None
     phrases: GainsOfPhrases | None = None
     mined: MinedPhrases | None = None

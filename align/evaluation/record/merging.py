@@ -2,7 +2,7 @@
 
 from pydantic import Field, FiniteFloat
 
-from align.evaluation.record.cells import Cell, Metric, Part
+from align.evaluation.record.cells import Cell, Part
 
 MERGING_FILE = "merging.json"
 
@@ -13,12 +13,9 @@ class MergedModel(Part):
     alpha: FiniteFloat  # weight of the tuned model
     name: str
     path: str | None  # None if it was not kept
-    metrics: dict[Metric, Cell]
+    metrics: dict[str, Cell]
     against_base: Cell | None  # difference of the main metric to the base's, on the same items
     against_tuned: Cell | None
-    # ids of items that it has right and both parents have wrong; None where no value is right
-    gained: list[str] | None
-    lost: list[str] | None  # ids of items that it has wrong and both parents have right
 
 
 class MergingRecord(Part):
@@ -28,7 +25,7 @@ class MergingRecord(Part):
     base: str
     tuned: str
     data: str
-    metric: Metric
+    metric: str
     questions: int
     models: list[MergedModel]
     rule: str | None

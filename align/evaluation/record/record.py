@@ -1,17 +1,17 @@
 """The record of an evaluation: what was run, metrics by suite and model, differences, and what suites say beside."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, JsonValue, PlainSerializer
 
-from align.evaluation.record.cells import Cell, Line, Metric, Part, Tabled
-from align.evaluation.record.details import BestOfN, ModelAudit, OfScores, SubsetOfPairs
+from align.evaluation.record.cells import Cell, Line, Part, Tabled
+from align.evaluation.record.details import OfScores, SubsetOfPairs
 from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import Estimate
 
 HARNESS = "lm-eval:"  # before the name of a task of lm-evaluation-harness
-SCORES = "scores"  # the kind of reward models, and of policies in short; and their suite
+SCORES: Literal["scores"] = "scores"  # the kind of reward models, and their suite
 
 
 class EvaluatedModel(Part):
@@ -45,11 +45,10 @@ class Items(Part):
 
 
 class HelperModel(Part):
-    """A model that helped: a judge, or a verifier with the reward above which it accepts."""
+    """A model that helped: a judge or a verifier."""
 
     path: str
     fingerprint: str
-    threshold: float | None = None
 
 
 class AskingProfile(Part):
@@ -82,7 +81,7 @@ class MeasuredReward(Part):
 
 
 class About(Part):
-    """What was run; below `seconds` stands what some suites have. Of reward models the file has less than this."""
+    """What was run; below `seconds` stands what some suites have."""
 
     created: str
     command: list[str]
@@ -111,9 +110,14 @@ class MetricComparison(Part):
     model: str
     baseline: str
     suite: str
-    metric: Metric
+    metric: str
     difference: Cell
     lacking: list[int] | None = None  # items without a value: of the model alone, the baseline alone, and both
+
+    def sentence(self, label: str) -> str:
+        """Says on which side of the baseline's value the model's is, if that can be told."""
+        found, side = self.difference, self.difference.verdict() or "not told apart from"
+        return f"`{self.model}` is {side} `{self.baseline}` in {label}: {found} on {found.n:,} {found.unit}."
 
 
 class PairedAnswers(Part):
@@ -145,17 +149,15 @@ class Warned(Part):
 class Record(Tabled, Part):
     """An evaluation; `suites` has the metrics of each suite, by model, the one asked about first."""
 
-    kind: str  # `policy` (questions), `prompts`, `pairs`, `suite`, or `SCORES`
+    kind: Literal["policy", "prompts", "pairs", "suite", "scores"]  # `policy` is of questions
     about: About
-    suites: dict[str, dict[str, dict[Metric, Cell]]]
+    suites: dict[str, dict[str, dict[str, Cell]]]
     comparisons: list[MetricComparison]
     paired: list[PairedAnswers] = Field(default_factory=list)
-    glossary: dict[Metric, Annotated[Meaning, PlainSerializer(lambda meaning: meaning._asdict())]] = Field(
+    glossary: dict[str, Annotated[Meaning, PlainSerializer(lambda meaning: meaning._asdict())]] = Field(
         default_factory=dict
     )
     warnings: list[Warned] = Field(default_factory=list)
-    curves: list[BestOfN] = Field(default_factory=list)  # of questions, each of one model
-    audits: list[ModelAudit] = Field(default_factory=list)
     shares: list[str] = Field(default_factory=list)  # metrics that are shares of items, or chances
     heuristics: dict[str, list[SubsetOfPairs]] = Field(default_factory=dict)  # of pairs, by model
     scores: dict[str, OfScores] = Field(default_factory=dict)  # of reward models, by name
@@ -195,7 +197,9 @@ class Record(Tabled, Part):
         for each in self.comparisons:
             yield each.suite, f"{each.model} - {each.baseline}", each.metric, each.difference
 
-    __str__ = Tabled.__str__
+    def __str__(self) -> str:
+        told = [each.sentence(each.metric) for each in self.comparisons if each.difference.verdict()]
+        return "\n".join([*told, Tabled.__str__(self)])
 
 
 def among_all(suite: str, metric: str) -> str:

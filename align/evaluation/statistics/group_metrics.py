@@ -61,10 +61,10 @@ def set_accuracy(sets: Sequence[str | None], groups: Sequence[str | None], accur
     return means | by_group(means, [groups[each[0]] for each in kept])
 
 
-def counter_drop(groups: Sequence[str | None], accuracy: Values, common: str, counter: str) -> ItemMean:
-    """Subtracts the accuracy where a shortcut leads astray (`counter`) from that where it helps (`common`)."""
+def counter_drop(groups: Sequence[str | None], accuracy: Values) -> ItemMean:
+    """Subtracts the accuracy where a shortcut leads astray (group `counter`) from that where it helps (`common`)."""
     parts = _split(groups, accuracy)
-    return ItemMean((parts[common], parts[counter]), (1.0, -1.0))
+    return ItemMean(tuple(parts[name] for name in NAMED_GROUPS), (1.0, -1.0))
 
 
 def spread_of_groups(

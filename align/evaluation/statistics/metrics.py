@@ -321,8 +321,8 @@ def share(values: Sequence[float] | Values) -> Estimate:
     return Estimate(mean, min(low, mean), max(high, mean), len(kept))
 
 
-def mean_of_known(values: Values, axis: int = -1) -> Values:
-    """Averages over an axis what is not nan; `nan` where nothing is.
+def mean_of_known(values: Values, axis: int | tuple[int, ...] = -1) -> Values:
+    """Averages over axes what is not nan; `nan` where nothing is.
 
     Example:
         >>> mean_of_known(np.array([[1.0, 0.0], [np.nan, 1.0], [np.nan, np.nan]]))
@@ -367,23 +367,6 @@ def option_shuffle_consistency(
         agreed = [second == choice for second in seconds]
         agreement[row] = math.nan if not agreed else float(all(agreed)) if every else sum(agreed) / len(agreed)
     return agreement
-
-
-def letter_shares(choices: Sequence[Choice], num_options: int) -> Values:
-    """Returns the `(K,)` share of each letter among the valid answers; all `nan` when there are none.
-
-    Example:
-        >>> letter_shares([0, 0, 1, None], 3)
-        array([0.66666667, 0.33333333, 0.        ])
-    """
-    valid = np.array([choice for choice in choices if choice is not None], dtype=int)
-    if len(valid) == 0:
-        return np.full(num_options, math.nan)
-    if valid.min() < 0 or valid.max() >= num_options:
-        raise ValueError(
-            f"Choices must lie in 0..{num_options - 1} (`num_options`), got {valid.min()}..{valid.max()}."
-        )
-    return np.bincount(valid, minlength=num_options) / len(valid)
 
 
 def trace_answer_consistency(trace_choice: Sequence[Choice], answer: Sequence[Choice]) -> Values:

@@ -1,7 +1,7 @@
 """Reads the rows of a suite, each by the suite's own check."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -27,7 +27,7 @@ def load_suite_rows(
 
     The dataclass has `id`, `row` and `group`; the id is the row's own, or made of file and place.
     """
-    schema = Schema(needs, find_adapter(source.adapter, adapters), adapters)
+    schema = Schema(needs, find_adapter(source.adapter, adapters), adapters, columns=source.columns)
 
     def read(content: Row, raw: RawRow) -> Any:
         return check(content, check_id(content, raw), raw.row)
@@ -40,14 +40,6 @@ def load_suite_rows(
 def counted(groups: Iterable[str | None]) -> dict[str, int]:
     """Counts rows by group, in the order of their names; those without one are in none."""
     return dict(sorted(Counter(group for group in groups if group is not None).items()))
-
-
-def joined(parts: Sequence[LoadedRows]) -> LoadedRows:
-    """Joins rows that were loaded apart, with what was left out and the groups of all."""
-    left_out = sum((Counter(part.left_out) for part in parts), Counter[str]())
-    groups = sum((Counter(part.groups) for part in parts), Counter[str]())
-    rows, content = ([each for part in parts for each in getattr(part, name)] for name in ("rows", "content"))
-    return LoadedRows(rows, content, dict(left_out), dict(sorted(groups.items())))
 
 
 def check_text(row: Mapping[str, Any], column: str, *, what: str = "text") -> str:

@@ -17,6 +17,7 @@ ACRE = Method(
     load="align.methods.acre.data:load",
     check="align.methods.acre.data:check",
     check_batch="align.methods.rollouts.prompt_data:check_batch",
+    check_reads="align.methods.rollouts.saved_tokens:check_reads",
     footprint="align.methods.rollouts.prompt_data:footprint",
     build="align.methods.acre.build:build",
     card="align.methods.acre.build:card",

@@ -9,7 +9,7 @@ from align.methods.acre.trainer import ACRETrainer
 from align.methods.rollouts.prompt_data import rows_together
 from align.methods.rollouts.tool_checks import uses_tools
 from align.methods.rollouts.tool_rollouts import quiet_about_environments, tools_of
-from align.recipe.dataset import MultipleChoiceDatasetConfig
+from align.recipe.dataset import MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import short_name
 from align.training.guarded_rewards import Rewards, rewarded_arguments
@@ -21,13 +21,13 @@ def build(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPa
     given = rewarded_arguments(recipe, data, rewards)
     if not recipe.settings.families:
         questions = cast(MultipleChoiceDatasetConfig, recipe.dataset)
-        every_visit = questions.seed if questions.shuffle_options == "every_visit" else None
-        return ACRETrainer(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
-    names = [short_name(spec) for spec in recipe.reward_specs]
-    answer_reward: Any = [*given["reward_funcs"], *given["reward_rules"].audits][
-        names.index(recipe.settings.answer_reward)
-    ]
-    own = {"families": data.extra, "answer_reward": answer_reward}
+        anew = questions.seed if questions.shuffle_options in ("every_visit", "within_group") else None
+        shown: dict[str, Any] = {"shuffle_seed": anew, "within_group": questions.shuffle_options == "within_group"}
+        return ACRETrainer(**given, render_prompt=data.extra.render, labels=questions.labels, **shown)
+    functions = [*given["reward_funcs"], *given["reward_rules"].audits]
+    named = dict(zip(map(short_name, recipe.reward_specs), functions, strict=True))
+    labels = cast(PromptDatasetConfig, recipe.dataset).labels
+    own = {"families": data.extra, "answer_reward": named.get(recipe.settings.answer_reward), "labels": labels}
     if not uses_tools(recipe):
         return TextACRETrainer(**given, **rows_together(recipe), **own)
     with quiet_about_environments():

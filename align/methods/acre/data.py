@@ -18,11 +18,13 @@ from align.data.questions.templates import PromptTemplate
 from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError, MissingColumnsError
+from align.methods.acre.rules import NEEDS_ANSWER_REWARD
 from align.methods.rollouts import environment_checks, prompt_data
 from align.methods.rollouts.tool_checks import uses_tools
+from align.methods.rollouts.without_labels import check_labels
 from align.models.model_files import ModelFiles
 from align.models.vllm_server import ask_server, server_url
-from align.recipe.dataset import MultipleChoiceDatasetConfig
+from align.recipe.dataset import MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
 from rewards.places import GOLD_COLUMNS, places
@@ -124,6 +126,14 @@ def check_answer_reward(recipe: Recipe, rewards: Sequence[Reward]) -> list[Findi
     """Finds an answer reward that is not among the recipe's, and one that does not read the gold column."""
     names = [short_name(spec) for spec in recipe.reward_specs]
     name, gold = recipe.settings.answer_reward, recipe.settings.gold_column
+    is_labelled = cast(PromptDatasetConfig, recipe.dataset).labels == "given"
+    if not is_labelled and uses_tools(recipe):
+        text = "Behind a changed result the right answer is another one, so that two answers that agree say nothing."
+        return [Finding("error", "families", f"{text} Without labels, leave `tools` or `families` out.")]
+    if not is_labelled and name is None:
+        return []
+    if name is None:
+        return [Finding("error", "families", NEEDS_ANSWER_REWARD)]
     if name not in names:
         text = (
             f"`answer_reward` must name one of `reward_funcs` or `audit_funcs` ({', '.join(names)}); got {name!r}. "
@@ -161,13 +171,14 @@ def _waits(reward: Reward) -> bool:
         return False
     if hasattr(reward, "needs_second_answer"):
         return bool(reward.needs_second_answer(True) or reward.needs_second_answer(False))
-    return "second_right" in read_parameters(reward).columns
+    return not {"second_right", "second_texts"}.isdisjoint(read_parameters(reward).columns)
 
 
 def check_golds(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
     """Finds rows without a right answer, and answers that are longer than a second one may be."""
     column, limit = recipe.settings.gold_column, int(recipe.settings.second_answer_tokens)
-    rows = [*data.rows, *data.eval_rows]
+    is_labelled = cast(PromptDatasetConfig, recipe.dataset).labels == "given"
+    rows = [*(data.rows if is_labelled else ()), *data.eval_rows]
     without = [row for row in rows if row.get(column) is None]
     if without:
         named = ", ".join(str(row["id"]) for row in without[:5])
@@ -200,18 +211,19 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
 
     def read(source: MultipleChoiceDatasetConfig) -> tuple[Sequence[Question], QuestionReport]:
-        found = load_questions(source.path, media=source, **source.reading)
+        found = load_questions(source.path, media=source, has_labels=source.labels == "given", **source.reading)
         return leave_out_long(recipe, source, found, to_rows)
 
     def to_rows(questions: Sequence[Question]) -> Rows:
-        once = data.shuffle_options is True  # with `every_visit` the trainer draws the order
+        once = data.shuffle_options is True  # other orders are drawn by the trainer
         return question_rows(questions, template, shuffle_options=once, seed=data.seed)
 
-    def to_eval_rows(questions: Sequence[Question]) -> Rows:
-        return question_rows(questions, template)
+    def to_eval_rows(questions: Sequence[Question], once: bool = False) -> Rows:
+        return question_rows(questions, template, shuffle_options=once, seed=data.seed)
 
     try:
-        return load_training_data(data, read, to_rows, to_eval_rows=to_eval_rows, extra=template)
+        how: Any = {"to_eval_rows": to_eval_rows, "to_probe_rows": partial(to_eval_rows, once=True)}
+        return load_training_data(data, read, to_rows, extra=template, **how)
     except MissingColumnsError as error:
         if {"question", "options"} <= {*error.missing} and "prompt" in error.names:
             raise DataError(f"{error} Prompts without options need `families` and `answer_reward`.") from error
@@ -223,6 +235,9 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
     if recipe.settings.families:
         return check_prompts(recipe, data, rewards)
     findings = check_counts(recipe, data.report, len(data.eval_rows), data.eval_report)
+    findings += check_labels(recipe, data, rewards)
+    if any(finding.level == "error" for finding in findings):
+        return findings
     if rewards:
         findings += check_rewards(recipe, rewards, data.rows)
     images = check_images(recipe, data.rows)

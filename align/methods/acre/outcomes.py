@@ -1,11 +1,9 @@
-"""What ACRE logs about one batch, outcomes, letters and leaks, and which letter a second pass answers with."""
+"""What ACRE logs about one batch: outcomes, letters and leaks."""
 
-import math
-import random
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from align.methods.acre.letters import AnsweredRow
 from rewards.reading.options import LETTERS
 from rewards.reading.traces import names_letter, quotes_answer
 from rewards.scoring.consistency import OUTCOMES, outcome
@@ -13,59 +11,39 @@ from rewards.scoring.families import ChangedPrompt
 from rewards.scoring.text_accuracy import normalise_text
 
 
-def take_letter(log_probs: Sequence[float], temperature: float, rng: random.Random) -> int:
-    """Takes the likeliest of K letters, the first of a tie; with a temperature above 0 one is sampled.
-
-    Example:
-        >>> take_letter([-2.0, -0.1, -3.0], 0, random.Random(0))
-        1
-    """
-    best = max(range(len(log_probs)), key=log_probs.__getitem__)
-    if not temperature:
-        return best
-    weights = [math.exp((each - log_probs[best]) / temperature) for each in log_probs]
-    return rng.choices(range(len(weights)), weights)[0]
-
-
-class AnsweredRow(NamedTuple):
-    """One response with both answers, as indices into the row's options."""
-
-    options: list[str]
-    gold: int
-    trace: str | None
-    first: int | None
-    second: list[int | None] | None  # what rewards get: one per shuffle; None where none was to be asked again
-    permutations: list[tuple[int, ...]]  # none where it was not asked again, also where options cannot be shuffled
-
-    def given(self) -> list[int | None]:
-        """Lists the second answers that were given; where options cannot be shuffled, rewards get the first one."""
-        return (self.second or []) if self.permutations else []
-
-
 def outcome_metrics(rows: list[AnsweredRow]) -> dict[str, list[float]]:
     """Lists the values behind each metric, one per row that it is about, so that ranks can be averaged rightly.
 
     `outcome_*` and `consistency_rate` (both answers agree) are over the rows asked again, also by shuffle;
     `trace_names_letter` and `trace_quotes_answer` over the rows with a trace; all else over all rows, where no answer
-    counts for no letter in `answer_share_*` and `gold_share_*`.
+    counts for no letter in `answer_share_*` and `gold_share_*`. What is about the right answer is not over rows whose
+    right answer nobody knows.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        values["acre/first_right"].append(float(row.first == row.gold))
         values["acre/no_answer"].append(float(row.first is None))
         values["acre/asked_again"].append(float(bool(row.permutations)))
         for second in row.given():
-            found = outcome(row.first, second, row.gold)
-            for name in OUTCOMES:
-                values[f"acre/outcome_{name}"].append(float(name == found))
             values["acre/consistency_rate"].append(float(second == row.first))
         for index in range(len(row.options)):
             values[f"acre/answer_share_{LETTERS[index]}"].append(float(row.first == index))
-            values[f"acre/gold_share_{LETTERS[index]}"].append(float(row.gold == index))
         if row.trace is not None:
             values["acre/trace_names_letter"].append(float(names_letter(row.trace, len(row.options))))
-            values["acre/trace_quotes_answer"].append(float(quotes_answer(row.trace, row.options, row.gold)))
+        if row.gold is not None:
+            _add_right(values, row, row.gold)
     return values
+
+
+def _add_right(values: dict[str, list[float]], row: AnsweredRow, gold: int) -> None:
+    values["acre/first_right"].append(float(row.first == gold))
+    for second in row.given():
+        found = outcome(row.first, second, gold)
+        for name in OUTCOMES:
+            values[f"acre/outcome_{name}"].append(float(name == found))
+    for index in range(len(row.options)):
+        values[f"acre/gold_share_{LETTERS[index]}"].append(float(gold == index))
+    if row.trace is not None:
+        values["acre/trace_quotes_answer"].append(float(quotes_answer(row.trace, row.options, gold)))
 
 
 def table_columns(row: AnsweredRow) -> dict[str, Any]:
@@ -76,7 +54,9 @@ def table_columns(row: AnsweredRow) -> dict[str, Any]:
         "first_answer": _letter(row.first),
         "second_answers": " ".join(_letter(second) or "-" for second in asked) or None,
         "permutation": " ".join("".join(LETTERS[i] for i in order) for order in row.permutations) or None,
-        "outcome": " ".join(outcome(row.first, second, row.gold) for second in asked) or None,
+        "outcome": None
+        if row.gold is None
+        else " ".join(outcome(row.first, each, row.gold) for each in asked) or None,
     }
 
 
@@ -102,6 +82,12 @@ class TextRow(NamedTuple):
     has_version: bool | None = None  # None where none was looked for
     second: tuple[SecondText, ...] = ()
 
+    def columns(self) -> dict[str, Any]:
+        """Returns what rewards get: answers, and verdicts on them; no second texts where none was asked for."""
+        texts = [second.text for second in self.second] or None
+        named = {"first_text": self.answer, "second_texts": texts}
+        return named | {"first_right": self.right, "second_right": self.second_right()}
+
     def second_right(self) -> list[bool] | None:
         """Lists the verdicts on second answers: the first's where there are none, None where none was looked for."""
         if self.has_version is None:
@@ -119,11 +105,14 @@ def text_metrics(rows: list[TextRow]) -> dict[str, list[float]]:
     """
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        values["acre/first_right"].append(float(row.right is True))
         values["acre/no_answer"].append(float(row.answer is None))
         values["acre/asked_again"].append(float(bool(row.second)))
         if row.has_version is not None:
             values["acre/has_version"].append(float(row.has_version))
+        if row.gold is None:
+            values["acre/consistency_rate"] += [_words(each.text) == _words(row.answer) for each in row.second]
+            continue
+        values["acre/first_right"].append(float(row.right is True))
         for second in row.second:
             values["acre/second_unread"].append(float(second.right is None))
             if second.right is None:

@@ -4,17 +4,21 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 
 from align.data.conversations import write_response
+from align.data.questions.rows import show_anew
 from align.errors import UserError
 from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import Values
 from align.methods.acre.build import build
+from align.methods.rollouts.foretold import foretell
 from align.methods.rollouts.rehearsal import Sampled, judge, sample
 from align.methods.rollouts.tool_checks import uses_tools
+from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.rehearsal.plan import Plan
 from align.rehearsal.record import Check, Rehearsed, Table, by_number
 from align.training.as_in_trl import hide_old_names
@@ -49,11 +53,16 @@ def rehearse(plan: Plan) -> Rehearsed:
     started = time.perf_counter()
     twice = _answer_twice(plan, sampled)
     seconds = time.perf_counter() - started
-    right = np.array(twice.metrics["acre/first_right"]).reshape(len(sampled.rows), -1)
-    found, rollouts = judge(plan, sampled, twice.columns, right)
+    right = twice.metrics.get("acre/first_right")  # none without labels
+    rights = None if right is None else np.array(right).reshape(len(sampled.rows), -1)
+    found, rollouts = judge(plan, sampled, twice.columns, rights)
     found.seconds["second pass"] = seconds
-    if plan.recipe.settings.second_pass != "off":
+    asks = plan.recipe.settings.second_pass != "off"
+    if asks and right is not None:
         _say_second(found, twice, rollouts.totals)
+    data = cast(MultipleChoiceDatasetConfig, plan.recipe.dataset)
+    anew = None if plan.recipe.settings.families else partial(show_anew, plan.data.extra.render, data.seed)
+    foretell(plan, found, sample, anew, (lambda *of: _answer_twice(*of).columns) if asks else None)
     return found
 
 

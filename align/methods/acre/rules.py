@@ -11,6 +11,10 @@ from align.recipe.rules import COUNT, NOT_NEGATIVE, POSITIVE, Rules
 from align.tools.named import specs_of
 from rewards.scoring.families import ON_PROMPTS, ON_RESULTS, check_specs
 
+NEEDS_ANSWER_REWARD = (
+    "`families` needs `answer_reward`: the reward among `reward_funcs` or `audit_funcs` that says whether a "
+    "text is the right answer, such as `answer_reward: text_accuracy` with `audit_funcs: [text_accuracy]`."
+)
 NO_SECOND_TURNS = (
     "`second_turns` goes on from the middle of a transcript, and the environment of a finished one has gone on: its "
     "state there cannot be had again. Remove it: one message of `second_answer_tokens` needs no environment."
@@ -64,11 +68,6 @@ def check_answers(settings: Any) -> None:
         return
     check_about(settings, LETTERS)
     check_specs(settings.families, "`families`", ON_RESULTS if tools or environments else ON_PROMPTS)
-    if settings.answer_reward is None:
-        raise ValueError(
-            "`families` needs `answer_reward`: the reward among `reward_funcs` or `audit_funcs` that says whether a "
-            "text is the right answer, such as `answer_reward: text_accuracy` with `audit_funcs: [text_accuracy]`."
-        )
 
 
 def check_about(settings: Any, *unread: About) -> None:
@@ -83,6 +82,8 @@ def check_about(settings: Any, *unread: About) -> None:
 
 def check_answer(row: Mapping[str, Any]) -> None:
     """Refuses a right answer that is no index of an option: no letter that is read would ever be equal to it."""
+    if "answer" not in row:
+        return
     answer, options = row["answer"], row["options"]
     is_index = isinstance(answer, Integral) and not isinstance(answer, bool)
     if not (is_index and 0 <= int(answer) < len(options)):

@@ -49,7 +49,12 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, GRPOTrainer):
     args: ACREConfig
     model: PreTrainedModel
 
-    def __init__(self, *args: Any, reward_rules: RewardRules | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, reward_rules: RewardRules | None = None, labels: str = "given", **kwargs: Any
+    ) -> None:
+        if labels not in ("given", "none"):
+            raise ValueError(f"`labels` must be `given` or `none`, got {labels!r}.")
+        self.labels = labels
         args, kwargs = with_args(GRPOTrainer.__init__, self, args, kwargs, ACREConfig)
         config = inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments["args"]
         with vllm_rollouts(config):
@@ -98,15 +103,11 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, GRPOTrainer):
                 self._check_columns(name, list(rows.column_names or next(iter(rows), ())))
         return row
 
-    def _as_asked(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Returns rows as they are asked this time."""
-        return inputs
-
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if not self.model.training:  # maybe on other data than the trainer was built with
             self._check_columns("eval", list(inputs[0]))
         with old_names_hidden():
-            return score_with_videos(self, super()._generate_and_score_completions, self._as_asked(inputs))
+            return score_with_videos(self, super()._generate_and_score_completions, inputs)
 
     def _generate(self, prompts: list[Any]) -> Any:
         return generate_with_images(self, super()._generate, prompts)
@@ -137,10 +138,12 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, GRPOTrainer):
         yield
         self._pending_metrics["acre/second_pass_seconds"].append(time.perf_counter() - started)
 
-    def _is_needed(self, first_is_correct: bool) -> bool:
-        return self.args.second_pass_rows == "all" or any(
-            _depends_on_second(reward, first_is_correct) for reward in (*self.reward_funcs, *self.reward_rules.audits)
-        )
+    def _is_needed(self, first_is_correct: bool | None) -> bool:
+        """Tells whether a reward depends on the second answer; None for a first one of which nothing is known."""
+        cases = (True, False) if first_is_correct is None else (first_is_correct,)
+        rewards = (*self.reward_funcs, *self.reward_rules.audits)
+        depends = any(_depends_on_second(reward, each) for reward in rewards for each in cases)
+        return depends or self.args.second_pass_rows == "all"
 
     def _seed(self, question: str, index: int) -> str:
         """Names what is drawn for a row by its question and the step, so that ranks and resumed runs agree."""
@@ -161,4 +164,4 @@ def _depends_on_second(reward: Any, first_is_correct: bool) -> bool:
         return bool(reward.needs_second_answer(first_is_correct))
     if isinstance(reward, torch.nn.Module):
         return False
-    return bool({"second_choices", "second_right"} & set(inspect.signature(reward).parameters))
+    return bool({"second_choices", "second_right", "second_texts"} & set(inspect.signature(reward).parameters))

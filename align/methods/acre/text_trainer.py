@@ -38,9 +38,10 @@ from rewards.scoring.perturbations import Version
 class TextACRETrainer(RowsTogether, SecondPassTrainer):
     """GRPO with a second answer from the same trace after the prompt was changed by a family that keeps the truth.
 
-    The columns that rewards get are `first_right` and `second_right`, verdicts of `answer_reward`;
-    `SecondPassTrainer` says what is left as it was. Rows need the columns `prompt` and `args.gold_column`, and have no
-    images. A row that no family can change is rewarded as in GRPO.
+    The columns that rewards get are `first_text` and `second_texts`, the answers, and `first_right` and
+    `second_right`, verdicts of `answer_reward` on them; `SecondPassTrainer` says what is left as it was. Rows need the
+    columns `prompt` and `args.gold_column`, and have no images. A row that no family can change is rewarded as in
+    GRPO.
 
     Args:
         *args: As in `GRPOTrainer`.
@@ -48,9 +49,10 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
             random.Random and return the changed text, a `Version`, the changed prompt and its right answer, or None.
             One of those that can change a row is drawn.
         answer_reward: A reward function that reads the gold column. An answer is right where it gives more than 0, and
-            nothing is known where it gives None.
+            nothing is known where it gives None. With `labels="none"` there may be none.
+        labels: Whether training rows have their right answer, `given`, or `none`.
         reward_rules: Gates, limits and audits of the rewards; by default none.
-        **kwargs: As in `GRPOTrainer`.
+        **kwargs: As in `GRPOTrainer`, and `probe`, labelled rows, as in `Probed`.
     """
 
     _known: tuple[str, ...] = ON_PROMPTS
@@ -59,16 +61,17 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
         self,
         *args: Any,
         families: Sequence[str | Family | Callable[[Version, random.Random], Any]],
-        answer_reward: Callable[..., Any],
+        answer_reward: Callable[..., Any] | None = None,
         reward_rules: RewardRules | None = None,
+        labels: str = "given",
         **kwargs: Any,
     ) -> None:
         self.families = _find(families, self._known)
-        if not callable(answer_reward):
+        if not callable(answer_reward) and (labels == "given" or answer_reward is not None):
             raise TypeError(
                 f"`answer_reward` must be a reward function, such as `rewards.TextAccuracy()`; got {answer_reward!r}."
             )
-        super().__init__(*args, reward_rules=reward_rules, **kwargs)
+        super().__init__(*args, reward_rules=reward_rules, labels=labels, **kwargs)
         self._check_settings()
         self.answer_reward = answer_reward
         self._failed_families: set[str] = set()
@@ -79,7 +82,7 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
 
     def _check_columns(self, name: str, columns: Sequence[str]) -> None:
         gold = self.args.gold_column
-        if gold not in columns:
+        if gold not in columns and (name != "train" or self.labels == "given"):
             raise ValueError(f"`gold_column: {gold}`: the {name} dataset has no such column ({', '.join(columns)}).")
         if {"images", "image"} & set(columns):
             raise DataError("Second answers that are texts read text only, and the rows have images.")
@@ -90,21 +93,21 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
         verdicts = self._judge_answers(inputs, completions, completion_ids_list)
         places = [text_place(self._tokenizer, ids, self.response_format) for ids in completion_ids_list]
         rows = [
-            TextRow(given[self.args.gold_column], place and place.trace, place and place.answer, right)
+            TextRow(given.get(self.args.gold_column), place and place.trace, place and place.answer, right)
             for given, place, right in zip(inputs, places, verdicts, strict=True)
         ]
         if self.args.second_pass != "off":
             with self._second_pass_timed():
                 rows = self._ask_again(inputs, rows, places)
-        columns = [{"first_right": row.right, "second_right": row.second_right()} for row in rows]
+        columns = [row.columns() for row in rows]
         return Twice(columns, text_metrics(rows), [text_table(row) for row in rows])
 
     def _judge_answers(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]
     ) -> list[bool | None]:
         """Asks the answer reward about responses; nothing is logged, and random numbers it draws change nothing."""
-        if not inputs:
-            return []
+        if not inputs or self.answer_reward is None:
+            return [None] * len(inputs)
         names = [name for name in inputs[0] if name not in ("prompt", "completion", "completion_ids")]
         with generators_kept(self.accelerator.device):
             values = self.answer_reward(
@@ -129,7 +132,8 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
         drawn: dict[str, list[ChangedPrompt]] = {}
         asked: list[tuple[int, TextPlace, ChangedPrompt]] = []
         for i, (given, row, place) in enumerate(zip(inputs, rows, places, strict=True)):
-            if place is None or row.right is None or not self._is_needed(row.right):
+            is_known = row.right is not None or self.labels == "none"
+            if place is None or not is_known or not self._is_needed(row.right):
                 continue
             seed = self._seed(str(given["prompt"]), i)
             if seed not in drawn:
@@ -137,8 +141,10 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
             rows[i] = row._replace(has_version=bool(drawn[seed]))
             asked += [(i, place, version) for version in drawn[seed]]
         texts, ids = self._second_texts(asked)
+        name = self.args.gold_column
+        golds: list[Any] = [{} if version.gold is None else {name: version.gold} for *_, version in asked]
         changed = [
-            inputs[i] | {"prompt": version.prompt, self.args.gold_column: version.gold} for i, _, version in asked
+            inputs[i] | {"prompt": version.prompt} | gold for (i, _, version), gold in zip(asked, golds, strict=True)
         ]
         responses: list[Any] = [
             text if isinstance(given["prompt"], str) else [{"role": "assistant", "content": text}]

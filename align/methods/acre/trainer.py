@@ -1,7 +1,8 @@
 """ACRE: a policy whose answers follow from its reasoning (arXiv 2510.10104)."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,29 +13,31 @@ from align.data.media.images import image_digest
 from align.data.media.rows import listed_images
 from align.data.questions.rows import show_anew
 from align.errors import DataError
-from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns, take_letter
+from align.methods.acre.letters import Again, answer_twice, take_letter
+from align.methods.acre.outcomes import outcome_metrics, table_columns
 from align.methods.acre.rules import BEHIND_TOOLS, TEXTS, check_about, check_answer
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
+from align.methods.rollouts.asked_rows import RowsTogether
 from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
 from align.models.second_pass.forward import SecondPassRow, score_letters
 from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.vllm import second_answers
 from align.models.videos import shown, video_of
 from align.training.guarded_rewards import RewardRules
-from rewards.reading.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
-from rewards.reading.responses import Response, completion_text, is_taken_apart, parse_response
+from rewards.reading.options import draw_permutation, permute
+from rewards.reading.responses import Response, completion_text, is_taken_apart
 from rewards.reading.traces import scrub_letters
 
 Prompt = str | list[dict[str, Any]]
 
 
-class ACRETrainer(SecondPassTrainer):
+class ACRETrainer(RowsTogether, SecondPassTrainer):
     """GRPO with a second answer from the same trace after the options are shuffled.
 
     The columns that rewards get are `first_choice` and `second_choices` (indices into the row's `options`);
     `SecondPassTrainer` says what is left as it was. Rows need the columns `prompt`, `question`, `options` (texts) and
-    `answer` (index of the right option). Where they also have `images` or `image`, the policy itself gives the second
-    answers, also with vLLM rollouts.
+    `answer` (index of the right option; with `labels="none"` training rows have none). Where they also have `images`
+    or `image`, the policy itself gives the second answers, also with vLLM rollouts.
 
     Args:
         *args: As in `GRPOTrainer`.
@@ -44,7 +47,9 @@ class ACRETrainer(SecondPassTrainer):
         shuffle_seed: Seed by which a training question shows its options in another order at every visit, the same
             for all its generations; the columns `prompt`, `options` and `answer` are then those shown. With None it
             shows them as they are.
-        **kwargs: As in `GRPOTrainer`.
+        within_group: Whether each generation is shown an order of its own.
+        labels: Whether training rows have their right answer, `given`, or `none`.
+        **kwargs: As in `GRPOTrainer`, and `probe`, labelled rows, as in `Probed`.
     """
 
     def __init__(
@@ -53,12 +58,15 @@ class ACRETrainer(SecondPassTrainer):
         render_prompt: Callable[[str, Sequence[str]], Prompt],
         reward_rules: RewardRules | None = None,
         shuffle_seed: int | None = None,
+        within_group: bool = False,
+        labels: str = "given",
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, reward_rules=reward_rules, **kwargs)
+        anew = None if shuffle_seed is None else partial(show_anew, render_prompt, shuffle_seed)
+        own: dict[str, Any] = {"show_anew": anew, "within_group": within_group}
+        super().__init__(*args, reward_rules=reward_rules, labels=labels, **own, **kwargs)
         check_about(self.args, BEHIND_TOOLS, TEXTS)
         self.render_prompt = render_prompt
-        self.shuffle_seed = shuffle_seed
         self._check_rows()
 
     def _check_rows(self) -> None:
@@ -74,24 +82,18 @@ class ACRETrainer(SecondPassTrainer):
             )
 
     def _check_columns(self, name: str, columns: Sequence[str]) -> None:
-        if missing := [column for column in ("prompt", "question", "options", "answer") if column not in columns]:
+        needs = ("prompt", "question", "options", *(() if name == "train" and self.labels == "none" else ("answer",)))
+        if missing := [column for column in needs if column not in columns]:
             raise ValueError(
-                f"ACRE needs the columns prompt, question, options and answer; the {name} dataset has no "
-                f"{', '.join(missing)} (columns: {', '.join(columns)}). `align.data.questions_to_rows` makes them."
+                f"ACRE needs the columns {', '.join(needs)}; the {name} dataset has no {', '.join(missing)} (columns: "
+                f"{', '.join(columns)}). `align.data.questions_to_rows` makes them; without right answers, use "
+                f"`labels: none`."
             )
         if not self.has_images and {"images", "image"} & set(columns):
             raise DataError(
                 f"The {name} dataset has images and the train dataset has none, so that its second answers would "
                 "be read as text. Evaluate on images only where training has some."
             )
-
-    def _as_asked(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        for row in inputs:
-            check_answer(row)
-        if self.shuffle_seed is not None and self.model.training:  # the step tells visits apart, also of a resumed run
-            seed, visit = self.shuffle_seed, self.state.global_step
-            inputs = [show_anew(row, self.render_prompt, seed=seed, visit=visit) for row in inputs]
-        return inputs
 
     def _answer_twice(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]
@@ -100,87 +102,58 @@ class ACRETrainer(SecondPassTrainer):
             self._tokenizer.decode(ids, skip_special_tokens=True) if is_taken_apart(completion) else completion
             for completion, ids in zip(completions, completion_ids_list, strict=True)
         ]
-        rows, responses = self._first_answers(inputs, completions)
-        if self.args.second_pass != "off":
-            with self._second_pass_timed():
-                rows = self._ask_again(inputs, rows, responses, completions, completion_ids_list)
-        columns = [{"first_choice": row.first, "second_choices": row.second} for row in rows]
-        return Twice(columns, outcome_metrics(rows), [table_columns(row) for row in rows])
-
-    def _first_answers(
-        self, inputs: list[dict[str, Any]], completions: list[Any]
-    ) -> tuple[list[AnsweredRow], list[Response]]:
-        rows, responses = [], []
-        for given, completion in zip(inputs, completions, strict=True):
-            response = parse_response(completion_text(completion), self.response_format)
-            first = parse_choice(response.answer, given["options"])
-            rows.append(AnsweredRow(given["options"], given["answer"], response.trace, first, None, []))
-            responses.append(response)
-        return rows, responses
+        ask = partial(self._ask_again, inputs, completions, completion_ids_list)
+        rows = answer_twice(
+            inputs,
+            completions,
+            None if self.args.second_pass == "off" else ask,
+            draw=self._permutations,
+            take=self._letters,
+            is_needed=self._is_needed,
+            response_format=self.response_format,
+        )
+        return Twice([row.columns() for row in rows], outcome_metrics(rows), [table_columns(row) for row in rows])
 
     def _ask_again(
         self,
         inputs: list[dict[str, Any]],
-        rows: list[AnsweredRow],
-        responses: list[Response],
         completions: list[Any],
         completion_ids_list: list[Any],
-    ) -> list[AnsweredRow]:
-        """Adds the second answers; every rank takes part, also with nothing to ask."""
-        answered = [self._shuffled(given, row, i) for i, (given, row) in enumerate(zip(inputs, rows, strict=True))]
-        questions: list[SecondPassRow] = []
-        prompts: dict[Any, SecondPassRow] = {}
-        for i, (given, row) in enumerate(zip(inputs, answered, strict=True)):
-            pictures = [image_digest(image) for image in given.get("images") or ()] if row.permutations else []
-            for permutation in row.permutations:
-                place = self._place(completion_ids_list[i], completion_text(completions[i]), responses[i], row)
-                key = (given["question"], *row.options, permutation, *pictures)
+        asked: list[Again],
+    ) -> list[list[float]]:
+        """Scores the letters of second answers; every rank takes part, also with nothing to ask."""
+        with self._second_pass_timed():
+            pictures = {i: [*map(image_digest, inputs[i].get("images") or ())] for i in {each.row for each in asked}}
+            questions: list[SecondPassRow] = []
+            prompts: dict[Any, SecondPassRow] = {}
+            for each in asked:
+                given = inputs[each.row]
+                text = completion_text(completions[each.row])
+                place = self._place(completion_ids_list[each.row], text, each.response, given["options"])
+                key = (given["question"], *given["options"], each.order, *pictures[each.row])
                 if key not in prompts:
-                    prompts[key] = self._shuffled_prompt(given, permutation)
+                    prompts[key] = self._shuffled_prompt(given, each.order)
                 questions.append(prompts[key]._replace(prefix_ids=place.prefix_ids, letter_ids=place.letter_ids))
-        scores = iter(self._score(questions, self._dummy(inputs)))
-        return [
-            row._replace(second=self._letters(given, i, [next(scores) for _ in row.permutations], row.permutations))
-            if row.permutations
-            else row
-            for i, (given, row) in enumerate(zip(inputs, answered, strict=True))
-        ]
+            return self._score(questions, self._dummy(inputs))
 
-    def _letters(
-        self,
-        given: dict[str, Any],
-        index: int,
-        scores: Sequence[Sequence[float]],
-        permutations: Sequence[Sequence[int]],
-    ) -> list[int | None]:
+    def _letters(self, given: Mapping[str, Any], index: int, scores: Sequence[Sequence[float]]) -> list[int]:
         mode = "train" if self.model.training else "eval"
         place = f"{self.state.global_step}/{given['question']}/{self.accelerator.process_index}/{index}/{mode}"
         rng = random.Random(f"second answer/{self.args.seed}/{place}")
-        letters = (take_letter(each, self.args.second_answer_temperature, rng) for each in scores)
-        return [to_content(letter, order) for letter, order in zip(letters, permutations, strict=True)]
+        return [take_letter(each, self.args.second_answer_temperature, rng) for each in scores]
 
-    def _shuffled(self, given: dict[str, Any], row: AnsweredRow, index: int) -> AnsweredRow:
-        """Draws the shuffles of a row whose reward can depend on them."""
-        if row.trace is None or row.first is None or not self._is_needed(row.first == row.gold):
-            return row
-        if not can_shuffle(row.options):  # the row is rewarded as in GRPO
-            return row._replace(second=[row.first] * self.args.num_shuffles)
-        return row._replace(permutations=self._permutations(given, index))
-
-    def _permutations(self, given: dict[str, Any], index: int) -> list[tuple[int, ...]]:
+    def _permutations(self, given: Mapping[str, Any], index: int) -> list[tuple[int, ...]]:
         rng = random.Random(self._seed(given["question"], index))
         return [
             draw_permutation(given["options"], rng, exclude_identity=self.args.exclude_identity)
             for _ in range(self.args.num_shuffles)
         ]
 
-    def _place(self, completion_ids: list[int], text: str, response: Response, row: AnsweredRow) -> AnswerPlace:
+    def _place(self, completion_ids: list[int], text: str, response: Response, options: Sequence[str]) -> AnswerPlace:
         if self.args.scrub_letters and response.trace is not None:
-            prefix = text[: response.answer_start].replace(
-                response.trace, scrub_letters(response.trace, row.options), 1
-            )
-            return retokenised_place(self._tokenizer, prefix, len(row.options))
-        return answer_place(self._tokenizer, completion_ids, text, response, len(row.options))
+            prefix = text[: response.answer_start].replace(response.trace, scrub_letters(response.trace, options), 1)
+            return retokenised_place(self._tokenizer, prefix, len(options))
+        return answer_place(self._tokenizer, completion_ids, text, response, len(options))
 
     def _shuffled_prompt(self, given: dict[str, Any], permutation: Sequence[int]) -> SecondPassRow:
         """Renders and tokenises the shuffled question, with its images; prefix and letters are still to be put in."""

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
-from jinja2 import TemplateError
-
 from align.checks.counts import check_counts
 from align.checks.devices import list_gpus
 from align.checks.finding import Finding
-from align.checks.lengths import check_window, find_tokenizer
+from align.checks.lengths import check_dropped, check_window, tokenize_rows
 from align.checks.memory import Footprint
 from align.data.pairs.pairwise import pairwise_prompt
 from align.data.pairs.reward_pairs import (
@@ -32,12 +30,9 @@ from align.methods.pairs.checks import (
     audited,
     check_form,
     check_implicit,
-    find_equal,
     length_ratio,
-    level_of_loss,
     name_rows,
     pair_activations,
-    raise_limit,
     render_pair,
     render_prompt,
     spread,
@@ -216,48 +211,38 @@ def footprint(recipe: Recipe) -> Footprint:
 
 def check_reward_lengths(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]:
     """Tokenises pairs as the trainer does and counts those that it drops."""
-    tokenizer, problems = find_tokenizer(recipe, pairs[0].prompt)
-    if tokenizer is None:
-        return problems
     looked_at = audited(pairs)
-    try:
-        lengths = count_tokens(recipe, tokenizer, looked_at)
-    except TemplateError as error:
-        return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
-    equal = word_equal(find_equal(tokenizer, looked_at), len(pairs))
-    return equal + check_window(recipe, lengths, *NAMES) + _check_dropped(recipe, pairs, looked_at, lengths)
+    lengths, equal, problems = read_pairs(recipe, looked_at)
+    if problems:
+        return problems
+
+    def count(dropped: list[RewardPair]) -> tuple[str, dict[str, Any]]:
+        sources = dict(Counter(pair.source for pair in dropped))
+        by_source = ", ".join(f"{count} {source}" for source, count in sources.items())
+        text = (
+            f"{'At least ' if len(looked_at) < len(pairs) else ''}{len(dropped)} of {len(pairs)} pairs ({by_source}) "
+            f"are longer than `max_length`, and TRL drops them: {name_rows(dropped)}."
+        )
+        return text, {"rows": [pair.row for pair in dropped], "sources": sources}
+
+    findings = word_equal(equal, len(pairs)) + check_window(recipe, lengths, *NAMES)
+    return findings + check_dropped(recipe, looked_at, lengths, count)
 
 
-def count_tokens(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[RewardPair]) -> list[int]:
-    """Counts the tokens of the longer sequence of each pair; a pairwise model reads both answers in each."""
+def read_pairs(recipe: Recipe, pairs: Sequence[RewardPair]) -> tuple[list[int], list[RewardPair], list[Finding]]:
+    """Counts the tokens of the longer sequence of each pair, and finds pairs whose responses are the same tokens.
 
-    def render(pair: RewardPair) -> tuple[str, ...]:
+    A pairwise model reads both answers in each sequence.
+    """
+
+    def render(tokenizer: PromptTokenizer, pair: RewardPair) -> tuple[str, ...]:
         if recipe.settings.model_type != "pairwise":
-            return render_pair(tokenizer, pair)
+            return pair.chosen, pair.rejected, *render_pair(tokenizer, pair)[1:]
         question: Any = pairwise_prompt(pair.prompt, pair.chosen, pair.rejected)
-        return (render_prompt(tokenizer, replace(pair, prompt=question)),)  # as long in the other order
+        return pair.chosen, pair.rejected, render_prompt(tokenizer, replace(pair, prompt=question))  # or the other way
 
-    texts = [render(pair) for pair in pairs]
-    is_text, num = isinstance(pairs[0].prompt, str), len(texts[0])
-    encoded = tokenizer.encode([text for sides in texts for text in sides], add_special_tokens=is_text)
-    counts = [len(encoding.ids) for encoding in encoded]
-    return [max(counts[start : start + num]) for start in range(0, len(counts), num)]
-
-
-def _check_dropped(
-    recipe: Recipe, pairs: Sequence[RewardPair], looked_at: Sequence[RewardPair], lengths: Sequence[int]
-) -> list[Finding]:
-    limit = recipe.settings.max_length
-    dropped = [pair for pair, length in zip(looked_at, lengths, strict=True) if limit is not None and length > limit]
-    if not dropped:
-        return []
-    of_all = len(dropped) == len(looked_at)
-    level = level_of_loss(recipe, of_all=of_all)
-    sources = dict(Counter(pair.source for pair in dropped))
-    by_source = f" ({', '.join(f'{count} {source}' for source, count in sources.items())})"
-    text = (
-        f"{'At least ' if len(looked_at) < len(pairs) else ''}{len(dropped)} of {len(pairs)} pairs{by_source} are "
-        f"longer than `max_length`, and TRL drops them: {name_rows(dropped)}. "
-        f"{raise_limit(recipe, level, max(lengths), of_all=of_all)}"
-    )
-    return [Finding(level, "lengths", text, {"rows": [pair.row for pair in dropped], "sources": sources})]
+    encoded, problems = tokenize_rows(recipe, pairs, render, is_text=isinstance(pairs[0].prompt, str))
+    ids = [[each.ids for each in texts] for texts in encoded]
+    lengths = [max(len(each) for each in sequences) for _, _, *sequences in ids]
+    equal = [pair for pair, (chosen, rejected, *_) in zip(pairs, ids, strict=False) if chosen == rejected]
+    return lengths, equal, problems

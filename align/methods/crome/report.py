@@ -92,20 +92,17 @@ def source_charts(metrics: Metrics) -> list[Chart | None]:
 FACTS = {
     **LENGTH,
     "per_device_train_batch_size": "Pairs per device and pass",
-    "gradient_accumulation_steps": "Passes per step",
-    "learning_rate": "Learning rate",
     "model_type": "Type of model",
     "tie_coef": "Weight of ties (tie_coef)",
     "center_rewards_coefficient": "Pull of rewards to 0",
     "max_length": "Longest prompt and response, tokens",
 }
-STEP_TIME = Panel("Time of a step, seconds", "Of all passes over the batch.", {"step_time": "step"})
 
 
 def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     return [
         *source_charts(metrics),
-        step_time_chart(metrics, STEP_TIME),
+        step_time_chart(metrics),
         *(draw_panel(panel, metrics) for panel in PANELS),
     ]
 

@@ -1,6 +1,5 @@
 """Arguments of the command that corrects observed outcomes: deconfound."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +19,6 @@ def deconfound(
     estimation: Estimation,
     reading: TableReading,
     pairs: PairsOf,
-    embedding_model: Annotated[
-        str | None,
-        typer.Option("--embedding_model", help="Model whose embeddings replace TF-IDF: a folder or a hub id."),
-    ] = None,
     apply: Annotated[
         Path | None, typer.Option(help="A saved correction.json to map these rows with, in place of fitting one.")
     ] = None,
@@ -31,13 +26,12 @@ def deconfound(
     """Turn observed outcomes into rewards without the effect of known confounders, with the evidence."""
 
     def run() -> None:
-        from align.methods.deconfound.command import deconfound_table
+        from align.methods.deconfound.command import deconfound as correct
         from align.methods.deconfound.correction_page import print_result
 
-        lists: dict[str, Any] = {name: [*words(getattr(columns, name))] for name in ("confounders", "instruments")}
-        moved = replace(estimation, instrumented=[*words(estimation.instrumented)])
-        groups = replace(columns, **lists), moved, reading, pairs
-        result = deconfound_table(data, out, *groups, embedding_model=embedding_model, saved=apply)
+        given: dict[str, Any] = vars(columns) | vars(estimation) | vars(reading) | vars(pairs)
+        given |= {name: [*words(given[name])] for name in ("confounders", "instruments", "instrumented")}
+        result = correct(data, out=out, apply=apply, **given)
         print_result(result.correction, result.numbers, result.sentences)
 
     execute(run)

@@ -14,7 +14,6 @@ from align.methods.deconfound.correction.diagnosing import MOST_ROWS, MOST_TEXTS
 from align.methods.deconfound.correction.fitting import (
     ESTIMATORS,
     CorrectionSettings,
-    embed,
     fit,
     load_correction,
 )
@@ -33,7 +32,6 @@ from align.methods.deconfound.correction.output import (
     write_card,
     write_corrected,
     write_json,
-    write_lines,
 )
 from align.methods.deconfound.correction.verdict import explain, refuse_unremoved
 from align.methods.deconfound.correction_page import build_correction_page, facts_of, left_out, notes_of, sentences_of
@@ -41,14 +39,13 @@ from align.methods.deconfound.options import Columns, Estimation, PairsOf, Table
 from align.methods.pairs.augmentation.folder import check_at_least_one, check_choice
 from align.options import options_of, parts, several
 from align.runs.disk_space import check_writable
-from align.whole_files import as_json
+from align.whole_files import as_lines, write_whole
 from rewards.correction import Correction
 from rewards.extras import is_installed, loaded, missing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MEGABYTE = 2**20
 ON_WEAK = ("fallback", "refuse", "keep")
 
 
@@ -98,7 +95,6 @@ class Deconfounding(Columns, Estimation, TableReading, PairsOf):
 
     data: str | Path = field(kw_only=False)
     out: str | Path  # new folder for the corrected table, the correction and the report
-    embedding_model: str | Path | None = None  # whose embeddings replace TF-IDF
     apply: str | Path | None = None  # a saved `correction.json` to map these rows with, in place of fitting one
 
 
@@ -110,88 +106,55 @@ def deconfound(asked: Deconfounding) -> DeconfoundResult:
         UserError: If it cannot be done.
         TypeError: If there is no such option.
     """
-    groups = parts(asked, Columns, Estimation, TableReading, PairsOf)
-    model = str(asked.embedding_model) if asked.embedding_model else None
-    saved = Path(asked.apply) if asked.apply else None
-    return deconfound_table(str(asked.data), Path(asked.out), *groups, embedding_model=model, saved=saved)
-
-
-def deconfound_table(
-    data: str,
-    out: Path,
-    columns: Columns,
-    estimation: Estimation,
-    reading: TableReading,
-    pairs: PairsOf,
-    *,
-    embedding_model: str | None = None,
-    saved: Path | None = None,
-) -> DeconfoundResult:
-    """Fits a correction, or applies a saved one, and writes the corrected rows with the evidence."""
-    groups = {"columns": columns, "estimation": estimation, "reading": reading, "pairs": pairs}
-    more = {"data": data, "embedding_model": embedding_model, "apply": saved and str(saved)}
-    command: dict[str, Any] = more | {name: as_json(group) for name, group in groups.items()}
-    command["pairs"]["pairs"] = pairs.pairs and str(pairs.pairs)
-    again = goes_on(out, command)
-    _check(estimation, reading, embedding_model, saved, pairs, again)
+    out, saved = Path(asked.out), Path(asked.apply) if asked.apply else None
+    command = {name: str(value) if isinstance(value, Path) else value for name, value in vars(asked).items()}
+    _check(asked, goes_on(out, command))
     if saved is None and (sentence := missing("deconfound", "Fitting a correction")):
         raise UserError(sentence)
     correction = None if saved is None else load_correction(saved)
-    chosen = _roles(columns, roles_of_adapter(reading.adapter), correction)
-    if pairs.pairs is not None and not (chosen.text and (chosen.prompt or chosen.groups)):
+    chosen = _roles(parts(asked, Columns)[0], roles_of_adapter(asked.adapter), correction)
+    if asked.pairs is not None and not (chosen.text and (chosen.prompt or chosen.groups)):
         raise UserError(PAIRS_NEED)
-    bad: Any = reading.on_bad_rows
+    bad: Any = asked.on_bad_rows
     table = TableFile(
-        data,
-        adapter=find_observation_adapter(reading.adapter),
-        split=reading.split,
-        max_rows=reading.max_rows,
+        str(asked.data),
+        adapter=find_observation_adapter(asked.adapter),
+        split=asked.split,
+        max_rows=asked.max_rows,
         on_bad_rows=bad,
-        in_memory=int(reading.in_memory * MEGABYTE),
     )
-    name = estimator_for(estimation.estimator, chosen)
-    moved = several(estimation.instrumented) or None
+    estimation = parts(asked, Estimation)[0]
+    name, moved = estimator_for(asked.estimator, chosen), several(asked.instrumented) or None
     own = CorrectionSettings(**vars(estimation) | {"estimator": name, "instrumented": moved})
-    policy: dict[str, Any] = {"on_missing": reading.on_missing, "on_bad_rows": reading.on_bad_rows}
+    policy: dict[str, Any] = {"on_missing": asked.on_missing, "on_bad_rows": asked.on_bad_rows}
     categories = None if correction is None else correction.categories
     reader = ObservationReader(table, chosen, **policy, numbers=own.numbers(chosen.confounders), categories=categories)
     if correction is None:
-        result = _fit(reader, own, embedding_model, out, command)
+        result = _fit(reader, own, out, command)
     else:
         begin(out, command)
         result = DeconfoundResult(out, correction, {}, _apply(reader, correction, out))
-    if pairs.pairs is not None and pairs.margin is not None:
-        drawn = _write_pairs(reader, result.correction, own.seed, pairs.pairs, pairs.margin)
+    if asked.pairs is not None and asked.margin is not None:
+        drawn = _write_pairs(reader, result.correction, own.seed, Path(asked.pairs), asked.margin)
         result = replace(result, sentences=[*result.sentences, *drawn])
     finish(out)
     return result
 
 
-def _check(
-    estimation: Estimation,
-    reading: TableReading,
-    embedding_model: str | None,
-    saved: Path | None,
-    pairs: PairsOf,
-    again: bool,
-) -> None:
-    check_choice("estimator", estimation.estimator, ESTIMATORS)
-    check_choice("on_weak_instrument", estimation.on_weak_instrument, ON_WEAK)
-    check_choice("on_missing", reading.on_missing, ("raise", "drop"))
-    check_choice("on_bad_rows", reading.on_bad_rows, ("raise", "skip"))
-    check_at_least_one("max_words", estimation.max_words)
-    if (name := reading.adapter) is not None and ".py:" not in name:
+def _check(asked: Deconfounding, again: bool) -> None:
+    check_choice("estimator", asked.estimator, ESTIMATORS)
+    check_choice("on_weak_instrument", asked.on_weak_instrument, ON_WEAK)
+    check_choice("on_missing", asked.on_missing, ("raise", "drop"))
+    check_choice("on_bad_rows", asked.on_bad_rows, ("raise", "skip"))
+    check_at_least_one("max_words", asked.max_words)
+    if (name := asked.adapter) is not None and ".py:" not in name:
         check_choice("adapter", name, [*OBSERVATION_ADAPTERS, *plugins.names(plugins.ADAPTERS)])
-    if reading.max_rows is not None:
-        check_at_least_one("max_rows", reading.max_rows)
-    if reading.in_memory < 0:
-        raise UserError(f"`in_memory` must be 0 or more, got {reading.in_memory}.")
-    if saved is not None and embedding_model is not None:
-        raise UserError("`--apply` needs no text, so `--embedding_model` would do nothing. Leave it out.")
-    file = pairs.pairs
-    if file is None and pairs.margin is not None:
+    if asked.max_rows is not None:
+        check_at_least_one("max_rows", asked.max_rows)
+    file = None if asked.pairs is None else Path(asked.pairs)
+    if file is None and asked.margin is not None:
         raise UserError("`--margin` needs `--pairs FILE`. Name the file, or leave the margin out.")
-    if file is not None and pairs.margin is None:
+    if file is not None and asked.margin is None:
         raise UserError("`--pairs` needs `--margin`: the least difference of two rewards, in units of the outcome.")
     if file is not None and (file.suffix != ".jsonl" or (file.exists() and not again)):
         raise RunFolderError(
@@ -226,19 +189,12 @@ def _roles(columns: Columns, of_adapter: Roles | None, correction: Correction | 
 def _fit(
     reader: ObservationReader,
     settings: CorrectionSettings,
-    embedding_model: str | None,
     out: Path,
     command: Mapping[str, Any],
 ) -> DeconfoundResult:
     rows, _ = read_observations(reader)
-    features = None
-    if embedding_model is not None:
-        if rows.text is None:
-            raise UserError("`--embedding_model` reads the text. Name its column with `--text`.")
-        features = embed(rows.text.tolist(), embedding_model)
-    corrector = fit(rows, settings, features)
+    corrector = fit(rows, settings)
     few, kept = sample_groups(rows, MOST_ROWS if rows.text is None else MOST_TEXTS, settings.seed)
-    features = None if features is None else features[kept]
     left = None if corrector.left_ is None else corrector.left_[kept]
     same = corrector if few.num_rows == rows.num_rows else None
     correction = _describe(corrector.correction_, reader)
@@ -246,8 +202,8 @@ def _fit(
     refuse_unremoved(correction, few, shares)
     begin(out, command)
     _save(out, reader, correction)
-    numbers = diagnose(correction, few, settings, corrector=same, features=features, shares=shares)
-    facts = facts_of(reader, correction, embedding_model)
+    numbers = diagnose(correction, few, settings, corrector=same, shares=shares)
+    facts = facts_of(reader, correction)
     notes = notes_of(reader.roles, settings, correction, numbers)
     write_json(out / DIAGNOSTICS_FILE, numbers | {"counts": reader.report.counts, "notes": notes})
     write_card(out, correction, facts, notes)
@@ -298,7 +254,7 @@ def _save(out: Path, reader: ObservationReader, correction: Correction) -> int:
 def _write_pairs(reader: ObservationReader, correction: Correction, seed: int, file: Path, margin: float) -> list[str]:
     rows, _ = read_observations(reader)
     sampled = sample_pairs(rows, apply_correction(correction, rows), margin, seed=seed)
-    write_lines(file, sampled.pairs)
+    write_whole(file, as_lines(sampled.pairs), errors="replace")
     return [
         f"{len(sampled.pairs):>9,}  pairs of {sampled.num_prompts:,} prompts in {file}",
         f"{sampled.num_alone:>9,}  prompts with one text only",

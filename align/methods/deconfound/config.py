@@ -27,9 +27,6 @@ class DeconfoundConfig(SavedWithoutSecrets, TrainingArguments):
             "solved for, in one pass; takes seconds, and memory for one row of hidden states per text."
         },
     )
-    disable_dropout: bool = field(
-        default=True, metadata={"help": "Whether dropout is off, as TRL has it for reward models."}
-    )
 
     def __post_init__(self) -> None:
         """Checks the own settings."""

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from align.console import make_console, make_table
+from align.console import print_table
 from align.data.tables.observations import ObservationReader, ObservationReport, Roles
 from align.methods.deconfound.correction.fitting import CorrectionSettings
 from align.report.charts.axis import format_number
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals, in_words
 from align.report.page import write_page
-from align.report.run.finding import percent
+from align.report.run.finding import Finding, percent
 from rewards.correction import Correction
 from rewards.correction.instrumental import WEAK_F
 
@@ -20,16 +20,15 @@ SHARES = {
 }  # fmt: skip
 
 
-def facts_of(reader: ObservationReader, correction: Correction, embedding_model: str | None) -> dict[str, str]:
+def facts_of(reader: ObservationReader, correction: Correction) -> dict[str, str]:
     """Lists what was read and fitted, by the name to show."""
     roles = reader.roles
-    text = f"{roles.text}, by {Path(embedding_model).name}" if embedding_model else roles.text
     facts = {
         "Data": Path(reader.table.path).name,
         "Outcome": roles.outcome,
         "Confounders": ", ".join(roles.confounders),
         "Instruments": ", ".join(roles.instruments),
-        "Text": text,
+        "Text": roles.text,
         "Groups": roles.groups and f"{roles.groups}, {what_groups_are(correction)}",
         "Prompt": roles.prompt,
         "Estimator": correction.estimator,
@@ -103,21 +102,11 @@ def sentences_of(correction: Correction, report: ObservationReport, notes: Seque
 
 
 def print_result(correction: Correction, numbers: Mapping[str, Any], sentences: Sequence[str]) -> None:
-    """Prints the effects, what each column explains, and the sentences; of what was applied the formula."""
-    if numbers:
-        grid = make_table("confounder", f"effect ({correction.estimator})")
-        for name, slope, interval in zip(
-            correction.confounders, correction.coefficients, correction.intervals, strict=True
-        ):
-            grid.add_row(name, in_words(slope, *interval))
-        shares = make_table("column", "is a", *SHARES.values())
-        for each in numbers["explained"]:
-            shares.add_row(each["name"], each["kind"], *(share_in_words(each[key]) for key in SHARES))
-        console = make_console(least=120)
-        console.print(grid)
-        console.print(shares)
-    else:
+    """Prints the effects and what each column explains, as the page does, and sentences; else the formula."""
+    if not numbers:
         print(correction.formula)
+    for _, _, columns, rows in (_coefficients(correction), *_explained(correction, numbers)) if numbers else ():
+        print_table(columns, rows, least=120)
     for sentence in sentences:
         print(sentence)
 
@@ -148,7 +137,16 @@ def build_correction_page(
         package="align.methods.deconfound",
         title=f"Correction of {facts['Outcome']}",
         facts=facts,
-        warnings=[*correction.warnings, *notes],
+        verdict=[
+            f"`{each['name']}` explained {percent(each['before'])} of the outcome, now {percent(each['after'])} of "
+            f"the reward; up to {percent(each['chance'])} is chance."
+            for each in numbers["explained"]
+            if each["name"] in correction.columns and None not in (each["before"], each["after"])
+        ],
+        findings=[
+            *(_finding(warning, "doubt") for warning in correction.warnings),
+            *(_finding(text, "note") for text in notes),
+        ],
         correction=correction,
         fell_back=correction.requested if correction.estimator != correction.requested else "",
         charts=_charts(correction, numbers),
@@ -157,28 +155,27 @@ def build_correction_page(
     )
 
 
+def _finding(text: str, level: str) -> Finding:
+    """Arranges a warning: its first sentence, and what follows."""
+    title, _, rest = text.rstrip(".").partition(". ")
+    return Finding(title, f"{rest}." if rest else "", level)
+
+
 def _charts(correction: Correction, numbers: Mapping[str, Any]) -> list[Chart]:
     charts = []
-    note = "With 95 % intervals. `none` removes nothing."
+    note = "With 95 % intervals; an arrow goes on beyond the axis. `none` removes nothing."
     for place, name in enumerate(correction.confounders[:_MOST_CHARTS]):
         estimates = [
             Interval(each["estimator"], "", each["coefficients"][place], *each["intervals"][place])
             for each in numbers["sensitivity"]["estimates"]
         ]
-        charts.append(draw_intervals(f"Effect of {name} by estimator", note, estimates, "outcome per unit"))
+        charts.append(draw_intervals(f"Effect of {name} by estimator", note, estimates, "outcome per unit", cut=True))
     return charts
 
 
 Numbers = Mapping[str, Any]
-
-
-class Section(NamedTuple):
-    """A heading, how to read what is under it, and a table; without rows the note stands alone."""
-
-    title: str
-    note: str
-    columns: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
+# A heading, how to read what is under it, and the columns and rows of a table; without rows the note stands alone.
+Section = tuple[str, str, Sequence[str], Sequence[Sequence[str]]]
 
 
 def sections(correction: Correction, numbers: Numbers) -> list[Section]:
@@ -222,7 +219,8 @@ def _coefficients(correction: Correction) -> Section:
     ]  # fmt: skip
     if correction.group_effects:
         note += f" {len(correction.group_effects):,} groups have an effect of their own, too."
-    return Section("Effect of the confounders", note, ("confounder", "effect", "standard error", "mean"), rows)
+    columns = ("confounder", f"effect ({correction.estimator})", "standard error", "mean")
+    return "Effect of the confounders", note, columns, rows
 
 
 def _explained(correction: Correction, numbers: Numbers) -> Iterator[Section]:
@@ -235,7 +233,7 @@ def _explained(correction: Correction, numbers: Numbers) -> Iterator[Section]:
     rows = [
         (each["name"], each["kind"], *(share_in_words(each[key]) for key in SHARES)) for each in numbers["explained"]
     ]
-    yield Section("What each column explains", note, ("column", "is a", *SHARES.values()), rows)
+    yield "What each column explains", note, ("column", "is a", *SHARES.values()), rows
 
 
 def _first_stage(correction: Correction, numbers: Numbers) -> Iterator[Section]:
@@ -261,7 +259,7 @@ def _first_stage(correction: Correction, numbers: Numbers) -> Iterator[Section]:
         )
         for name, strength in details["first_stage_f"].items()
     ]  # fmt: skip
-    yield Section("First stage", note, ("confounder", "F", "share explained", ""), rows)
+    yield "First stage", note, ("confounder", "F", "share explained", ""), rows
 
 
 def _overlap(correction: Correction, numbers: Numbers) -> Iterator[Section]:
@@ -279,7 +277,7 @@ def _overlap(correction: Correction, numbers: Numbers) -> Iterator[Section]:
         for each in numbers["overlap"]
     ]
     columns = ("confounder", "explained", "effective rows", "of all rows")
-    yield Section("Overlap", note, columns, rows)
+    yield "Overlap", note, columns, rows
 
 
 def _placebo(correction: Correction, numbers: Numbers) -> Iterator[Section]:
@@ -303,7 +301,7 @@ def _placebo(correction: Correction, numbers: Numbers) -> Iterator[Section]:
         rows.append(
             (f"{each['what']}, {each['repeats']} times, {each['num_rows']:,} rows", effects, coverage, strength)
         )
-    yield Section("Placebo", note, ("permuted", "mean effects", "intervals with 0", "mean F"), rows)
+    yield "Placebo", note, ("permuted", "mean effects", "intervals with 0", "mean F"), rows
 
 
 def _sensitivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
@@ -321,7 +319,7 @@ def _sensitivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
         for each in found["estimates"]
     ]  # fmt: skip
     rows += [(name, "not run", reason, *("" for _ in names[1:])) for name, reason in found["not_run"].items()]
-    yield Section("Sensitivity to the estimator", note, ("estimator", "rows", *names), rows)
+    yield "Sensitivity to the estimator", note, ("estimator", "rows", *names), rows
 
 
 def _agreement(correction: Correction, numbers: Numbers) -> Iterator[Section]:
@@ -336,13 +334,13 @@ def _agreement(correction: Correction, numbers: Numbers) -> Iterator[Section]:
         (name, *(f"{_number(rank)} ({percent(top)})" for rank, top in zip(ranks, tops, strict=True)))
         for name, ranks, tops in zip(found["names"], found["rank_correlation"], found["top_overlap"], strict=True)
     ]
-    yield Section("Do the rankings agree?", note, ("", *found["names"]), rows)
+    yield "Do the rankings agree?", note, ("", *found["names"]), rows
 
 
 def _additivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
     if not numbers["additivity"]:
         note = "Whether one slope fits every text is tested where the text is known to the estimator; it was not here."
-        yield Section("Additivity", note)
+        yield "Additivity", note, (), ()
         return
     note = (
         "Products of confounders with the predicted worth of the text, which must be 0 if a confounder adds the same "
@@ -353,7 +351,7 @@ def _additivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
         (each["term"], in_words(each["coefficient"], each["low"], each["high"]), format_number(each["p_value"]))
         for each in numbers["additivity"]
     ]
-    yield Section("Additivity", note, ("term", "coefficient", "p"), rows)
+    yield "Additivity", note, ("term", "coefficient", "p"), rows
 
 
 def _number(value: float | None) -> str:

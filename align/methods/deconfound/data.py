@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from jinja2 import TemplateError
 
-from align.checks.counts import check_counts, check_rows
+from align.checks.counts import check_counts, check_rows, name_first
 from align.checks.finding import Finding
 from align.checks.launch import Launch
-from align.checks.lengths import check_positions, context_window
+from align.checks.lengths import check_dropped, check_window, pick_longest, tokenize_rows
 from align.checks.memory import Footprint, activations
 from align.data.mixing import Share, join_reports, mix_rows
 from align.data.tables.observation_adapters import find_observation_adapter, roles_of_adapter
@@ -37,13 +36,12 @@ from align.methods.deconfound.correction.fitting import (
 )
 from align.methods.deconfound.correction.verdict import explain, refuse_nothing_left, refuse_unremoved
 from align.methods.deconfound.dataset import ObservationDatasetConfig
-from align.models.model_files import ModelFiles
+from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from rewards.correction import Correction
 from rewards.correction.categories import Category
 
-AUDITED = 2_000  # texts that are tokenised, the longest first
 SETTINGS = ("instrumented", "on_weak_instrument", "num_folds", "max_words", "seed")
 
 
@@ -193,50 +191,28 @@ def _prefixes(rows: Observations) -> tuple[list[str], str]:
     )
 
 
-def _check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Finding]:
+def _check_lengths(recipe: Recipe, rows: Rows) -> list[Finding]:
     """Tokenises texts as the trainer does and counts those that it leaves out."""
-    tokenizer = ModelFiles.of(recipe).tokenizer
-    if tokenizer is None:
-        text = f"{recipe.model.model_name_or_path!r} has no tokenizer.json on this machine; lengths are unknown."
-        return [Finding("warning", "lengths", text)]
-    is_text = isinstance(rows[0]["prompt"], str)
-    if not is_text and not tokenizer.chat_template:
-        text = (
-            f"The tokenizer of {recipe.model.model_name_or_path} has no chat template. Set `chat_template_path`, or "
-            "write texts."
-        )
-        return [Finding("error", "lengths", text)]
-    longest = sorted(rows, key=lambda row: -len(str(row["prompt"])) - len(row["text"]))[:AUDITED]
-    end = tokenizer.special_token("eos_token") or ""
-    try:
-        texts = [
-            row["prompt"] + row["text"] + end
-            if is_text
-            else tokenizer.render(
-                [*row["prompt"], {"role": "assistant", "content": row["text"]}], add_generation_prompt=False
-            )
-            for row in longest
-        ]
-    except TemplateError as error:
-        return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
-    lengths = [len(encoding.ids) for encoding in tokenizer.encode(texts, add_special_tokens=is_text)]
-    limits = [limit for limit in (recipe.settings.max_length, context_window(recipe)) if limit is not None]
-    limit = min(limits, default=None)
-    over = [row["id"] for row, length in zip(longest, lengths, strict=True) if limit is not None and length > limit]
-    moved = check_positions(recipe, [length for length in lengths if limit is None or length <= limit])
-    if not over:
-        most = "" if limit is None else f", of {limit}"
-        found = Finding("ok", "lengths", f"A text takes {max(lengths)} tokens at most{most}.", {"max": max(lengths)})
-        return [found, *moved]
-    text = (
-        f"{'At least ' if len(longest) < len(rows) else ''}{len(over)} of {len(rows)} texts are longer than {limit} "
-        f"tokens, and the longest has {max(lengths)}: {', '.join(over[:5])}. "
-    )
-    if recipe.settings.max_length is None or recipe.settings.max_length > limit:
-        return [Finding("error", "lengths", f"{text}The model cannot read them: set `max_length: {limit}`.")]
-    level = "error" if recipe.dataset.on_bad_rows == "raise" else "warning"
-    remedy = "They are left out. Raise `max_length`, or accept this with `dataset.on_bad_rows: skip`."
-    return [Finding(level, "lengths", text + remedy, {"rows": over}), *moved]  # type: ignore[arg-type]
+    looked_at, _ = pick_longest(recipe, rows, None, ("prompt", "text"))
+    encoded, problems = tokenize_rows(recipe, looked_at, _render, is_text=isinstance(rows[0]["prompt"], str))
+    if problems:
+        return problems
+    lengths = [len(text.ids) for (text,) in encoded]
+
+    def count(dropped: Rows) -> tuple[str, dict[str, Any]]:
+        names = [row["id"] for row in dropped]
+        at_least = "At least " if len(looked_at) < len(rows) else ""
+        text = f"{at_least}{len(names)} of {len(rows)} texts are longer than `max_length`, and left out: "
+        return f"{text}{name_first(names)}.", {"rows": names}
+
+    return check_window(recipe, lengths, "Texts", "A text") + check_dropped(recipe, looked_at, lengths, count)
+
+
+def _render(tokenizer: PromptTokenizer, row: dict[str, Any]) -> list[str]:
+    if isinstance(row["prompt"], str):
+        return [tokenizer.end(row["prompt"] + row["text"])]
+    messages = [*row["prompt"], {"role": "assistant", "content": row["text"]}]
+    return [tokenizer.render(messages, add_generation_prompt=False)]
 
 
 def footprint(recipe: Recipe) -> Footprint:

@@ -48,7 +48,6 @@ class TableReading(Reading):
         None,
         "Public schema: upworthy, stackexchange, or ./mine.py:function that returns our columns for a row.",
     )
-    in_memory: float = option(1024.0, "MB; of a larger file only the named columns are kept, read again.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,17 +59,14 @@ FACTS = {
     "head": "Score head",
     **LENGTH,
     "per_device_train_batch_size": "Texts per device and pass",
-    "gradient_accumulation_steps": "Passes per step",
-    "learning_rate": "Learning rate",
     "max_length": "Longest prompt and text, tokens",
 }
 OPTIMIZER = ("per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate")
-STEP_TIME = Panel("Time of a step, seconds", "Of all passes over the batch.", {"step_time": "step"})
 
 
 def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     panels = (draw_panel(panel, metrics) for panel in PANELS)
-    return [*panels, *lean_charts(metrics), step_time_chart(metrics, STEP_TIME)]
+    return [*panels, *lean_charts(metrics), step_time_chart(metrics)]
 
 
 def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:

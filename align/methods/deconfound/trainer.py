@@ -108,8 +108,7 @@ class DeconfoundTrainer(Trainer):
             from peft import get_peft_model
 
             model = get_peft_model(model, peft_config)
-        if args.disable_dropout:
-            disable_dropout_in_model(model)
+        disable_dropout_in_model(model)  # as TRL does by default for reward models
         self.correction, self.scale, self.head = correction, scale, args.head
         # Named as in TRL's trainers, so that a checkpoint keeps those since the last log; see `Unlogged`.
         self._metrics: dict[str, dict[str, list[Any]]] = {"train": {SEEN: []}, "eval": {SEEN: []}}

@@ -16,6 +16,7 @@ GRPO = Method(
     load="align.methods.rollouts.prompt_data:load",
     check="align.methods.rollouts.environment_checks:check",
     check_batch="align.methods.rollouts.prompt_data:check_batch",
+    check_reads="align.methods.rollouts.saved_tokens:check_reads",
     footprint="align.methods.rollouts.prompt_data:footprint",
     build="align.methods.grpo.trainer:build",
     card="align.methods.grpo.trainer:card",

@@ -12,9 +12,9 @@ def _check_named(settings: Any) -> None:
     """Refuses tools and environments that are named in no way that can be found."""
     specs_of(settings)
     if settings.environment is not None:
-        check_name(settings.environment)
         if settings.environment_factory:
             raise ValueError("`environment` and `environment_factory` each hold a rollout's state. Keep one.")
+        check_name(settings.environment)
 
 
 RULES = Rules(

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from align.data.prompt_rows import PromptRow
@@ -42,6 +43,8 @@ class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRo
         rows_together: Rows that rewards see in one call, as in `RowsTogether`.
         eval_rows_together: The same for evaluation.
         show_anew: Makes the row that is asked at a step, as in `RowsTogether`; by default the row itself.
+        within_group: Whether it makes another one for each completion of a group.
+        probe: Labelled rows that are asked beside training, as in `Probed`.
         **kwargs: As in `GRPOTrainer`.
     """
 
@@ -51,7 +54,9 @@ class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRo
         reward_rules: RewardRules | None = None,
         rows_together: int = 1,
         eval_rows_together: int = 1,
-        show_anew: Callable[[Row, int], Row] | None = None,
+        show_anew: Callable[[Row, str], Row] | None = None,
+        within_group: bool = False,
+        probe: Dataset | None = None,
         **kwargs: Any,
     ) -> None:
         args, kwargs = with_args(GRPOTrainer.__init__, self, args, kwargs, GRPOConfig)
@@ -63,8 +68,9 @@ class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRo
                     f"`{name}` of the config is what a recipe names, and the trainer takes the functions themselves; "
                     f"got {getattr(config, name)!r}. Give `{name}` to the trainer."
                 )
-        own = {
+        own: dict[str, Any] = {
             "rows_together": rows_together, "eval_rows_together": eval_rows_together, "show_anew": show_anew,
+            "within_group": within_group, "probe": probe,
         }  # fmt: skip
         with vllm_rollouts(config):
             super().__init__(*args, reward_rules=reward_rules, **own, **kwargs)
@@ -100,7 +106,7 @@ def build(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> Gu
 
 def asking_environments(trainer: type[GuardedGRPOTrainer], environments: Any) -> type[GuardedGRPOTrainer]:
     """Makes of a trainer one whose rollouts end where `environments` say so; itself where they never do."""
-    if not getattr(environments, "_stops", False):
+    if not getattr(environments, "_guard_stops", False):
         return trainer
     return type(trainer.__name__, (StoppedByEnvironments, trainer), {})
 

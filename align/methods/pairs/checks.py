@@ -5,15 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest, nsmallest
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jinja2 import TemplateError
 
 from align.checks.counts import check_rows, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
-from align.checks.lengths import check_window, context_window, find_tokenizer, place_images
+from align.checks.lengths import Encoded, check_window, level_of_loss, place_images, raise_limit, tokenize_rows
 from align.checks.memory import activations
 from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, tokenized_responses
 from align.data.pairs.pair import Pair
@@ -27,10 +26,6 @@ from align.evaluation.statistics.metrics import Estimate, student
 from align.models.model_files import ModelFiles
 from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.recipe import Recipe
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding
-
 
 Spans = tuple[Span, ...]
 NO_FAST_TOKENIZER = (
@@ -61,32 +56,16 @@ def tokenize_here(
     if model.tokenizer is None and model.folder is not None:
         level: Level = "warning" if recipe.settings.spans == "whole" else "error"
         return [], [Finding(level, "spans", NO_FAST_TOKENIZER.format(model=model.name))]
-    tokenizer, problems = find_tokenizer(recipe, pairs[0].prompt if pairs else "")
-    if tokenizer is None:
-        return [], problems
-    try:
-        return list(zip(pairs, tokenize_pairs(recipe, tokenizer, pairs, image_tokens or {}), strict=True)), []
-    except TemplateError as error:
-        return [], [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
-    except ValueError as error:
-        return [], [Finding("error", "spans", str(error))]
-
-
-def tokenize_pairs(
-    recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[PreferencePair], image_tokens: Mapping[str, int]
-) -> list[TokenPair]:
-    """Tokenises pairs as TRL's DPO does, with so many tokens for images, and marks them as training does."""
-    texts = [(render_prompt(tokenizer, pair), *render_pair(tokenizer, pair)) for pair in pairs]
     is_text = bool(pairs) and isinstance(pairs[0].prompt, str)
-    encodings = tokenizer.encode([text for parts in texts for text in parts], add_special_tokens=is_text)
-    rule, found = MarkRule.read(recipe.settings), []
-    for i, pair in enumerate(pairs):
-        taken = max(0, image_tokens.get(pair.id, 0) - len(pair.images))  # each image has one token in the text
+    encoded, problems = tokenize_rows(recipe, pairs, render_pair, is_text=is_text)
+    rule, taken, tokens = MarkRule.read(recipe.settings), image_tokens or {}, list[TokenPair]()
+    for pair, texts in zip(pairs, encoded, strict=False):
         try:
-            found.append(_mark(rule, pair, texts[i], encodings[3 * i : 3 * i + 3], taken))
+            # Each image has one token in the text.
+            tokens.append(_mark(rule, pair, texts, max(0, taken.get(pair.id, 0) - len(pair.images))))
         except ValueError as error:
-            raise ValueError(f"Row {pair.row} ({pair.id}): {error}") from error
-    return found
+            return [], [Finding("error", "spans", f"Row {pair.row} ({pair.id}): {error}")]
+    return list(zip(pairs, tokens, strict=False)), problems
 
 
 def usable_pairs(recipe: Recipe, pairs: Sequence[PreferencePair]) -> Sequence[PreferencePair]:
@@ -108,37 +87,30 @@ def render_prompt(tokenizer: PromptTokenizer, pair: Pair) -> str:
     return tokenizer.render(_messages(pair), settings=template_settings(pair.template))
 
 
-def render_pair(tokenizer: PromptTokenizer, pair: Pair) -> tuple[str, str]:
-    """Writes the prompt with each response as the model reads them."""
+def render_pair(tokenizer: PromptTokenizer, pair: Pair) -> tuple[str, str, str]:
+    """Writes the prompt, and the prompt with each response, as the model reads them."""
+    prompt = render_prompt(tokenizer, pair)
     if isinstance(pair.prompt, str):
-        end = tokenizer.special_token("eos_token") or ""
-        chosen, rejected = (text if text.endswith(end) else text + end for text in (pair.chosen, pair.rejected))
-        return pair.prompt + chosen, pair.prompt + rejected
+        return prompt, prompt + tokenizer.end(pair.chosen), prompt + tokenizer.end(pair.rejected)
     chosen, rejected = (
         tokenizer.render(
             _messages(pair, response), add_generation_prompt=False, settings=template_settings(pair.template)
         )
         for response in pair.responses
     )
-    return chosen, rejected
+    return prompt, chosen, rejected
 
 
 def _messages(pair: Pair, response: Any = ()) -> Any:
     return place_images([*pair.prompt, *response], len(getattr(pair, "images", ())))
 
 
-def _mark(
-    rule: MarkRule,
-    pair: PreferencePair,
-    texts: tuple[str, str, str],
-    encodings: "Sequence[Encoding]",
-    image_tokens: int,
-) -> TokenPair:
-    prompt, *full = texts
-    prompt_ids, chosen_ids, rejected_ids = (encoding.ids for encoding in encodings)
+def _mark(rule: MarkRule, pair: PreferencePair, encoded: Sequence[Encoded], image_tokens: int) -> TokenPair:
+    prompt, *full = (each.text for each in encoded)
+    prompt_ids, chosen_ids, rejected_ids = (each.ids for each in encoded)
     shared = count_shared(prompt_ids, chosen_ids, rejected_ids)
     alone = shared if pair.images else 0  # training tokenises the responses of such pairs alone
-    tokens = [(encoding.ids[alone:], encoding.offsets[alone:]) for encoding in encodings[1:]]
+    tokens = [(each.ids[alone:], each.encoding.offsets[alone:]) for each in encoded[1:]]
     chosen, rejected = tokenized_responses(pair, prompt, full, tokens)
     before, skip = shared + image_tokens, shared - alone
     marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=before, skip=skip)
@@ -166,13 +138,6 @@ def _marked_characters(response: TokenizedResponse, marks: Sequence[int], skip: 
         else:
             spans.append(Span(start, end))
     return tuple(spans)
-
-
-def find_equal(tokenizer: PromptTokenizer, pairs: Sequence[Pair]) -> list[Pair]:
-    """Finds the pairs whose responses are one and the same sequence of tokens."""
-    texts = [text for pair in pairs for text in (pair.chosen, pair.rejected)]
-    ids = [encoding.ids for encoding in tokenizer.encode(texts, add_special_tokens=False)]
-    return [pair for pair, chosen, rejected in zip(pairs, ids[::2], ids[1::2], strict=True) if chosen == rejected]
 
 
 def word_equal(equal: Sequence[Pair], num_pairs: int) -> list[Finding]:
@@ -264,21 +229,6 @@ def check_max_length(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Se
     """Compares pairs with the model's window and with `max_length`, which cuts them."""
     lengths = [token.prompt + max(len(token.marks.chosen), len(token.marks.rejected)) for token in tokens]
     return check_window(recipe, lengths, *NAMES) + _check_cuts(recipe, pairs, tokens)
-
-
-def level_of_loss(recipe: Recipe, *, of_all: bool) -> Level:
-    """Returns how bad it is that pairs are lost: they are rows that cannot be used, and all of them make no run."""
-    return "error" if of_all or recipe.dataset.on_bad_rows == "raise" else "warning"
-
-
-def raise_limit(recipe: Recipe, level: Level, needed: int, *, of_all: bool, has_images: bool = False) -> str:
-    """Words the remedy for pairs that are too long, `needed` tokens; what stops a run can be accepted for some."""
-    accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" and not of_all else ""
-    shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`," if has_images else "Shorten them"
-    limit, window = recipe.settings.max_length, context_window(recipe) or needed
-    if window <= limit:
-        return f"{shorten}: the model's window has {window} tokens{accept}."
-    return f"{shorten} or raise `max_length` from {limit}: set `max_length: {min(needed, window)}`{accept}."
 
 
 def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:

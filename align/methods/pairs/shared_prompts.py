@@ -10,8 +10,16 @@ from accelerate.utils import is_peft_model
 from torch import Tensor, nn
 
 from align.console import say
+from align.models.rows_of_trees import apart_by_settings
 from align.models.second_pass.image_memo import is_sharded
-from align.models.shared_prefixes import Folded, fold, images_read_alike, prefixes_read_once, tokens_read_alike
+from align.models.shared_prefixes import (
+    Folded,
+    body_of,
+    fold,
+    images_read_alike,
+    prefixes_read_once,
+    tokens_read_alike,
+)
 
 Read = Callable[[Any, Tensor, Tensor], object]
 
@@ -54,10 +62,11 @@ class SharedPrompts:
         return self._is_on
 
     @contextmanager
-    def reading(self, model: Any) -> Iterator[None]:
-        """Has a model read so inside the block, if models may."""
+    def reading(self, model: Any) -> Iterator[list[int]]:
+        """Has a model read so inside the block, if models may; yields how many tokens its passes then read."""
+        tokens: list[int] = []
         if not self.are_used(model):
-            yield
+            yield tokens
             return
         body, multiple = self._body(model), self._trainer.args.pad_to_multiple_of
         most, width = self._tokens[body], body.config.get_text_config().hidden_size
@@ -67,16 +76,20 @@ class SharedPrompts:
             nonlocal apart
             apart = any(name.startswith("pixel") and value is not None for name, value in kwargs.items())
             if apart and self.with_images is None:
+                kept = len(tokens)
                 self._try_images(body, args, kwargs)
+                del tokens[kept:]
             apart = apart and not self.with_images
 
         def folded(ids: Tensor, mask: Tensor) -> Folded | None:
-            return None if apart else fold(ids, mask, width, multiple=multiple or 1, most=most)
+            rows = None if apart else fold(ids, mask, width, multiple=multiple or 1, most=most)
+            tokens.append((ids if rows is None else rows.ids).numel())
+            return rows
 
         hook = body.register_forward_pre_hook(look, with_kwargs=True)
         try:
             with prefixes_read_once(body, folded):
-                yield
+                yield tokens
         finally:
             hook.remove()
 
@@ -92,8 +105,7 @@ class SharedPrompts:
             say(f"{self._what} is read for each of them where it has images: {why}.")
 
     def _body(self, model: Any) -> Any:
-        own = self._trainer.accelerator.unwrap_model(model)
-        return (own.get_base_model() if is_peft_model(own) else own).base_model
+        return body_of(self._trainer.accelerator.unwrap_model(model))
 
     def _refuse(self, reason: str | None) -> None:
         if reason and self._is_on:
@@ -109,9 +121,8 @@ def reason_for_each(trainer: Any) -> str | None:
         "the adapter puts virtual tokens in front of each": is_peft_model(model)
         and any(config.is_prompt_learning for config in model.peft_config.values()),
         "dropout is drawn for each": drops(model),
-        "`neftune_noise_alpha` draws noise for each": args.neftune_noise_alpha is not None,
         "the loss of the router is over all tokens": getattr(trainer, "aux_loss_enabled", False),
-        "`torch_compile` is on, and rows would have ever new shapes": args.torch_compile,
+        **apart_by_settings(args),
         "sequences are split over processes": split is not None and (split.cp_enabled or split.sp_enabled),
     }
     return next((reason for reason, is_so in reasons.items() if is_so), None)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from datasets import IterableDataset
@@ -14,6 +14,7 @@ from trl.trainer.utils import RepeatSampler
 
 from align.data.media.images import VIDEO
 from align.errors import DataError, UserError
+from align.methods.rollouts.probe import Probed
 from align.models.second_pass.image_memo import is_sharded
 from align.models.videos import (
     MIXED,
@@ -26,22 +27,19 @@ from align.models.videos import (
     video_reading,
 )
 from align.models.vllm_engine import asked_with, placeholder_ids
-
-if TYPE_CHECKING:
-    from trl import GRPOTrainer as Parent
-else:
-    Parent = object
-
+from rewards.running.protocol import reads_whole_batch
 
 Row = dict[str, Any]
 
 
-class RowsTogether(Parent):
+class RowsTogether(Probed):
     """Shuffles blocks of rows in place of rows, so that those of a block are answered and rewarded in one call.
 
     With blocks of one row the order is TRL's. The data sets are made of blocks of `rows_together` and
     `eval_rows_together` rows; what one process generates holds whole blocks. `show_anew` makes the row of a training
-    row that is asked at a step, such as one with its options in another order.
+    row that is asked at a step, such as one with its options in another order, of the row and the name of the visit;
+    with `within_group` each completion of a group is a visit of its own (PA-GRPO, arXiv 2603.21016). Rewards that
+    compare a batch need the completions of a group in one process.
     """
 
     def __init__(
@@ -49,11 +47,12 @@ class RowsTogether(Parent):
         *args: Any,
         rows_together: int = 1,
         eval_rows_together: int = 1,
-        show_anew: Callable[[Row, int], Row] | None = None,
+        show_anew: Callable[[Row, str], Row] | None = None,
+        within_group: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._show_anew = show_anew
+        self._show_anew, self._within_group = show_anew, within_group
         self._together, self._eval_together = rows_together, eval_rows_together
         if rows_together > 1 and isinstance(self.train_dataset, IterableDataset):
             raise ValueError(
@@ -68,14 +67,27 @@ class RowsTogether(Parent):
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         model: Any = self.model
         if self._show_anew is not None and model.training:  # the step tells visits apart, also of a resumed run
-            inputs = [self._show_anew(row, self.state.global_step) for row in inputs]
+            step, first = str(self.state.global_step), self.accelerator.process_index * len(inputs)
+            visits = [f"{step}/{(first + i) % self.num_generations}" for i in range(len(inputs))]
+            each = visits if self._within_group else [step] * len(inputs)
+            inputs = list(map(self._show_anew, inputs, each))
         return super()._generate_and_score_completions(inputs)
+
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: Any, has_tool_images: Any = False
+    ) -> Any:
+        """Has vLLM, which TRL asks once for a group, asked for each completion where their prompts differ."""
+        model: Any = self.model
+        times = 1 if self._within_group and model.training else num_generations
+        return super()._generate_single_turn(prompt_ids, images, multimodal_fields, times, has_tool_images)
 
     def _check(self, name: str, factor: int, together: int, generations: Any) -> None:
         size = getattr(self.args, name) * factor
-        if together > 1 and size % (together * generations):
+        functions: Any = self.reward_funcs
+        if (together > 1 or any(map(reads_whole_batch, functions))) and size % (together * generations):
+            rows = f"{together} rows have" if together > 1 else "A row has"
             raise ValueError(
-                f"{together} rows have to be in one call of the rewards, with {generations} completions each, and a "
+                f"{rows} to be in one call of the rewards, with {generations} completions each, and a "
                 f"process generates {size} at once. Make `{name}` such that this is a multiple of "
                 f"{together * generations}."
             )

@@ -36,8 +36,9 @@ class ToolConfig:
     environment: str | None = field(
         default=None,
         metadata={
-            "help": "Environment of a package of others, as verifiers:NAME or verifiers:NAME?key=value, which brings "
-            "rows, tools and rewards; `dataset.path` is not needed beside it."
+            "help": "Third-party environment, as verifiers:NAME or verifiers:NAME?key=value, which brings "
+            "rows, tools and rewards; `dataset.path` is not needed beside it. A class as ./file.py:name is read as "
+            "`environment_factory`."
         },
     )
     tool_timeout: float = field(

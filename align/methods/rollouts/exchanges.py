@@ -1,6 +1,7 @@
 """What exchanges say of the rewards of a recipe: which is about right answers, and what their pay is for."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,8 +13,10 @@ from align.data.conversations import last_text
 from align.data.prompt_rows import PromptRow
 from align.errors import UserError
 from align.evaluation.engine import show_stages
+from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import Estimate, Values, share, wilson
 from align.evaluation.suites.prompts import measured_rewards as measured
+from align.models.policies.asking import Completion
 from align.models.rewards import named_rewards
 from align.rehearsal.plan import Plan
 from align.rehearsal.record import Check, Rehearsed, by_number
@@ -26,6 +29,8 @@ from rewards.running.protocol import asks_a_model
 NOT_READ = ("id", "prompt", "images")
 SAME = 0.99  # of a right answer's pay
 LEAST_SHIFT = 0.1  # more of a reward's pay beside other right answers
+READING_SECONDS, APART = 60.0, 0.1  # of reading answers by a reward; share of all pay by which one stands out
+CLOSING, FEWEST = (")", "]", "}", ">", '"', "'", "`"), 8  # signs; completions that a share is told of
 SELDOM, MOST_COLUMNS = 0.5, 6  # share of its pay above which a reward reads the right place; columns that are tried
 CHECKS = by_number(
     Check("prompt", "unshown", "prompts whose text is not in what the model reads",
@@ -43,6 +48,12 @@ CHECKS = by_number(
     Check("reward", "never/{reward}", "",
           "`{reward}` pays {pay} for {place} {form}, and none of the completions earns anything from it.",
           "Ask for that form in the prompt, or read the one that the model writes ({line})."),
+    Check("overpaid", "unparsed/{reward}", "",
+          "`{reward}` gives its most to {told} of the completions that earn less, once their last sign is cut.",
+          "It pays what it cannot parse: pay nothing for that.", above=0.5, error=0.9),
+    Check("answer key", "missing/{reward}", "",
+          "`{reward}` pays all completions alike on {share:.0%} of the prompts: their rows have nothing in "
+          "{columns}.", "Return None for them, or leave them out of the data.", above=0.05, error=0.4),
     Check("answer key", "elsewhere/{reward}", "",
           "`{reward}` pays {share:.0%} of what it could beside {way}, and {own:.0%} beside what it reads.",
           "Right answers stand a row off, or in that column: mend the data, or what the reward reads.",
@@ -59,7 +70,7 @@ CHECKS = by_number(
 def told_of(plan: Plan, named: Sequence[measured.NamedReward], rows: Sequence[PromptRow]) -> dict[str, Told]:
     """Tells by exchanges what rewards that are functions pay right answers and others'."""
     known = {spec: each for spec, each in named_rewards(plan.recipe).items() if isinstance(each, RewardSpec)}
-    asked = [each for each in named if each.spec in known]
+    asked = [each for each in named if each.spec in known and not getattr(each.reward, "without_labels", False)]
     shown = [{"prompt": row.prompt, **row.columns} for row in rows]
     if not asked or not shown:
         return {}
@@ -95,11 +106,12 @@ class Asking(NamedTuple):
     completions: Any
     engine: Any
 
-    def beside(self, given: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
+    def beside(self, given: Sequence[Mapping[str, Any]], only: str = "") -> dict[str, Values]:
         """Pays all completions beside other columns; functions only, whose calls cost little."""
         functions = [
-            x for x in self.called.rewards if isinstance(x.reward, GuardedReward) and not asks_a_model(x.reward)
-        ]
+            x for x in self.called.rewards
+            if isinstance(x.reward, GuardedReward) and not asks_a_model(x.reward) and only in ("", x.name)
+        ]  # fmt: skip
         rows = [replace(row, columns=dict(own)) for row, own in zip(self.rows, given, strict=True)]
         with show_stages() as stages:
             called = self.called._replace(rewards=functions, on_invalid="skip", max_invalid_share=1.0)
@@ -110,27 +122,65 @@ class Asking(NamedTuple):
         """Pays them beside other rows' right answers; nothing where no reward reads any, or environments are read."""
         if not columns or self.called.behind is not None:
             return {}
-        own = [row.columns for row in self.rows]
-        told = [json.dumps({name: each.get(name) for name in sorted(columns)}, default=str) for each in own]
-        return self.beside(exchange(own, others_of(told)[0], columns))
+        donors = others_of(golds_of(self.rows, sorted(columns)))[0]
+        return self.beside(exchange([row.columns for row in self.rows], donors, columns))
+
+    def read(
+        self, name: str, golds: Sequence[str | None], columns: Sequence[str], own: measured.Rewarded
+    ) -> list[str | None]:
+        """Reads what N * S completions state by a reward that was seen to tell the right answers of N rows apart.
+
+        A completion states the right answer beside which alone it earns the most that any earns. All are asked for a
+        minute at most, so that of slow rewards some wrong answers, and no right ones, stay unread.
+        """
+        rows, ends = [row.columns for row in self.rows], time.monotonic() + READING_SECONDS
+        donors = {gold: row for gold, row in zip(golds, rows, strict=True) if gold is not None}
+        if len(donors) < 2:
+            return [None] * own.values.size
+        names, table = [*donors], np.full((len(donors), *own.values.shape), np.nan)
+        for paid, donor in zip(table, donors.values(), strict=True):
+            if time.monotonic() + sum(score.seconds for score in own.scores) < ends:
+                given = exchange([*rows, donor], [len(rows)] * len(rows) + [None], columns)[:-1]
+                paid[:] = self.beside(given, name)[name].reshape(paid.shape)
+        for i, gold in enumerate(golds):
+            table[names.index(gold) if gold is not None else slice(0), i] = own.values[i]
+        table = np.nan_to_num(table - np.nanmin(table))
+        ranked, most = np.sort(table, axis=0), table.max()
+        is_read = (ranked[-1] > SAME * most) & (ranked[-2] < (1 - APART) * most)
+        return [names[i] if known else None
+                for i, known in zip(table.argmax(axis=0).ravel(), is_read.ravel(), strict=True)]  # fmt: skip
+
+    def cut(self) -> dict[str, Values]:
+        """Pays what ends in a closing sign without it, so that little can parse it; NaN of what ends otherwise."""
+        texts = [[getattr(each, "text", "").rstrip() for each in group] for group in self.completions]
+        ends = np.array([[each.endswith(CLOSING) for each in group] for group in texts])
+        if not ends.any() or not isinstance(self.completions[0][0], Completion):
+            return {}
+        cut = [[each._replace(text=text[:-1]) for each, text in zip(*both, strict=True)]
+               for both in zip(self.completions, texts, strict=True)]  # fmt: skip
+        paid = self._replace(completions=cut).beside([row.columns for row in self.rows])
+        return {name: np.where(ends, each, np.nan) for name, each in paid.items()}
 
     def elsewhere(self, data: Sequence[Mapping[str, Any]], read: Sequence[str]) -> dict[str, dict[str, Values]]:
         """Pays them beside right answers of the rows behind and before, and other columns in the place of those."""
         found, own = {}, [row.columns for row in self.rows]
         for step, way in ((1, "the right answers of the rows behind"), (-1, "the right answers of the rows before")):
             near = [data[(row.row + step) % len(data)] for row in self.rows]
-            given = [
-                {**each, **{n: other[n] for n in read if n in other}} for each, other in zip(own, near, strict=True)
-            ]
-            found[way] = self.beside(given)
-        names = [
-            name
-            for name, value in own[0].items()
-            if name in data[0] and name not in (*read, *NOT_READ) and isinstance(value, str | int)
-        ]
+            given = exchange([*own, *near], [*range(len(own), 2 * len(own)), *[None] * len(own)], read)
+            found[way] = self.beside(given[: len(own)])
+        names = [name for name, value in own[0].items()
+                 if name in data[0] and name not in (*read, *NOT_READ) and isinstance(value, str | int)]  # fmt: skip
         for name in names[:MOST_COLUMNS] if len(read) == 1 else ():
             found[f"`{name}` in the place of `{read[0]}`"] = self.beside([{**x, read[0]: x.get(name)} for x in own])
         return found
+
+
+def golds_of(rows: Sequence[PromptRow], columns: Sequence[str]) -> list[str | None]:
+    """Writes the right answers that stand in some columns of rows; None where nothing does."""
+    values = [[row.columns.get(name) for name in columns] for row in rows]
+    known = [any(each not in (None, "") for each in some) for some in values]
+    texts = [str(some[0]) if len(some) == 1 else json.dumps(some, default=str) for some in values]
+    return [text if is_known else None for text, is_known in zip(texts, known, strict=True)]
 
 
 def stacked(names: Sequence[str], values: Mapping[str, Values], shape: tuple[int, ...]) -> Values | None:
@@ -184,6 +234,29 @@ def say_told(
             found.take(CHECKS["never/{reward}"], wilson(0, values[name].size), sick=True, **seen)
 
 
+def say_cut(found: Rehearsed, cut: Mapping[str, Values], values: Mapping[str, Values], weights: Values) -> None:
+    """Says which rewards pay the most for what earns less as long as it can be parsed."""
+    for (name, own), weight in zip(values.items(), weights, strict=True):
+        if name not in cut or not weight or np.isnan(own).all():
+            continue
+        sign = float(np.sign(weight))
+        most = float(np.nanmax(own * sign))
+        less = (own * sign < most) & ~np.isnan(cut[name])
+        gained = less & (cut[name] * sign >= most)
+        if less.sum() >= FEWEST:
+            found.take(CHECKS["unparsed/{reward}"], clustered_share(gained.sum(axis=1), less.sum(axis=1)), reward=name)
+
+
+def say_missing(
+    found: Rehearsed, name: str, columns: Sequence[str], golds: Sequence[str | None], values: Values, totals: Values
+) -> None:
+    """Says on how many rows nothing can be right, if their groups are paid alike for that."""
+    is_flat = ~np.isnan(values).any(axis=1) & (np.ptp(totals, axis=1) == 0)
+    missing = [gold is None and flat for gold, flat in zip(golds, is_flat, strict=True)]
+    where = ", ".join(f"`{each}`" for each in columns)
+    found.take(CHECKS["missing/{reward}"], wilson(sum(missing), len(missing)), reward=name, columns=where)
+
+
 def _say_constant(found: Rehearsed, told: Told, value: float, seen: dict[str, Any], *, is_task: bool) -> None:
     """Says of a reward that gives everything one value whether something else earns more; a penalty unmet is none."""
     told_of = {"why": "it tells nothing apart", "remedy": "Have it compare with something, or leave it out."}
@@ -197,15 +270,15 @@ def _say_constant(found: Rehearsed, told: Told, value: float, seen: dict[str, An
 
 
 def say_elsewhere(
-    plan: Plan, asking: Asking, told: Mapping[str, Told], values: Mapping[str, Values], num_prompts: int,
-    found: Rehearsed,
+    plan: Plan, asking: Asking, told: Mapping[str, Told], rewarded: Mapping[str, measured.Rewarded],
+    num_prompts: int, found: Rehearsed,
 ) -> None:  # fmt: skip
     """Says where right answers stand of a reward that hardly pays any, if others beside the completions are paid."""
     for name, each in told.items():
         columns = [column for column in each.columns if column != "prompt"]
         if not each.tells or not columns or asking.called.behind is not None:
             continue
-        own = np.clip(np.nan_to_num(values[name]).reshape(num_prompts, -1) / each.honest, 0, 1)
+        own = np.clip(np.nan_to_num(rewarded[name].values).reshape(num_prompts, -1) / each.honest, 0, 1)
         if own.mean() > SELDOM:
             continue
         for way, paid in asking.elsewhere(plan.data.rows, columns).items():

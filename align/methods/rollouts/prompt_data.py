@@ -18,6 +18,7 @@ from align.data.questions.rows import shuffled
 from align.data.row_templates import RowTemplate, template_of
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.data.versions import FAMILY, ORIGIN, perturb_rows, word_in_turn
+from align.methods.rollouts.without_labels import check_labels
 from align.recipe.dataset import PromptDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -32,16 +33,18 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
     template = template_of(data)
 
     def read(source: PromptDatasetConfig) -> tuple[Sequence[PromptRow], PromptReport]:
-        found = load_prompts(source.path, media=source, template=template, **source.reading)
+        given: dict[str, Any] = {"template": template_of(source), "has_labels": source.labels == "given"}
+        found = load_prompts(source.path, media=source, **given, **source.reading)
         return leave_out_long(recipe, source, found, prompts_to_rows)
 
-    def to_rows(prompts: Sequence[PromptRow]) -> Rows:
+    def to_rows(prompts: Sequence[PromptRow], once: bool = data.shuffle_options is True) -> Rows:
         rows = prompts_to_rows(prompts)
-        if template is None or data.shuffle_options is not True:  # with `every_visit` the trainer draws the order
+        if template is None or not once:  # others are drawn by the trainer
             return rows
         return [shuffled(row, template.render, f"{data.seed}/{row['id']}") for row in rows]
 
-    found = load_training_data(data, read, to_rows, to_eval_rows=prompts_to_rows)
+    shuffles = partial(to_rows, once=data.kind == "questions")
+    found = load_training_data(data, read, to_rows, to_eval_rows=prompts_to_rows, to_probe_rows=shuffles)
     return add_versions(found, data, template)
 
 
@@ -55,7 +58,7 @@ def check(
 ) -> list[Finding]:
     """Counts prompts, tries every reward on responses to some of them, and measures lengths."""
     findings = check_counts(recipe, data.report, len(data.eval_rows), data.eval_report)
-    findings += check_versions(recipe, data, rewards)
+    findings += check_versions(recipe, data, rewards) + check_labels(recipe, data, rewards)
     forms = {isinstance(row["prompt"], str) for row in (*data.rows, *data.eval_rows)}
     if len(forms) > 1:
         text = "Some prompts are texts and some are messages, and TRL reads one form. Write all of them in one."
@@ -93,13 +96,18 @@ def rows_together(recipe: Recipe) -> dict[str, Any]:
     """Returns how many rows have to stay together, and how one is shown anew, in the words of `RowsTogether`."""
     data = cast(PromptDatasetConfig, recipe.dataset)
     counts = {name: getattr(data, name) for name in ("rows_together", "eval_rows_together")}
-    template = template_of(data)
-    if template is None or data.shuffle_options != "every_visit":
+    if data.shuffle_options not in ("every_visit", "within_group"):
         return counts
-    return counts | {"show_anew": partial(_show_anew, template.render, data.seed)}
+    return counts | {"show_anew": showing(data), "within_group": data.shuffle_options == "within_group"}
 
 
-def _show_anew(render: Callable[[Mapping[str, Any]], Any], seed: int, row: Mapping[str, Any], visit: int) -> Any:
+def showing(data: PromptDatasetConfig) -> Callable[[Mapping[str, Any], str], Any] | None:
+    """Returns what shows a row's options in an order drawn for a visit; None where no template shows any."""
+    template = template_of(data)
+    return partial(_show_anew, template.render, data.seed) if template and data.kind == "questions" else None
+
+
+def _show_anew(render: Callable[[Mapping[str, Any]], Any], seed: int, row: Mapping[str, Any], visit: str) -> Any:
     return shuffled(row, render, f"{seed}/{row['id']}/{visit}")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -24,8 +24,9 @@ from align.evaluation.statistics.metrics import Values, share, wilson
 from align.evaluation.suites.prompts import measured_rewards as measured
 from align.evaluation.suites.prompts.suite import stated_answer
 from align.evaluation.with_tools import NamedTools, answer_prompts
-from align.methods.rollouts.exchanges import CHECKS as EXCHANGES
-from align.methods.rollouts.exchanges import Asking, hidden_prompts, say_elsewhere, say_told, stacked, task_of, told_of
+from align.methods.rollouts import exchanges
+from align.methods.rollouts.foretold import foretell
+from align.methods.rollouts.prompt_data import showing
 from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
 from align.models.checkpoint import find_checkpoint, load_processor
@@ -48,6 +49,7 @@ from align.training.build import processing_class
 from align.training.guarded_rewards import guard
 from align.training.reward_records import Repeat, pair_scores, repeat_metrics, rows_to_repeat, score_again
 from align.training.shown_rows import right_answers
+from rewards.attacks import Told
 from rewards.reading.options import parse_choice
 from rewards.reading.responses import parse_response
 from rewards.running.guard import GuardedReward
@@ -58,8 +60,8 @@ _NOISY = ALARMS["noise_share"].limit or 0.2  # of a reward's variance within gro
 _SHOWN, _LONGEST = 6, 600  # prompts of which samples are shown, and characters of each
 _NEUTRAL = {"generation_kwargs": None}
 CHECKS = by_number(
-    Check("noise", "flaky/{reward}", "`{reward}` asked again says something else",
-          "`{reward}` gives another value for {share:.0%} of the completions when it is asked again; {noise:.0%} of "
+    Check("noise", "flaky/{reward}", "`{reward}` differs from itself on the same completion",
+          "`{reward}` gives another value for {share:.0%} of the completions when it is called again; {noise:.0%} of "
           "its variance within groups is that noise.",
           "Lower its temperature, or take the mean of several answers; `reward_repeats: 0.1` logs the share in "
           "training.", above=0.05, unit="completions"),
@@ -115,7 +117,9 @@ class _BatchByBatch(asking.KeptAnswers):
 
 def rehearse(plan: Plan) -> Rehearsed:
     """Samples, rewards and measures."""
-    return judge(plan, sample(plan))[0]
+    found = judge(plan, sample(plan))[0]
+    foretell(plan, found, sample, showing(cast(PromptDatasetConfig, plan.recipe.dataset)))
+    return found
 
 
 def sample(plan: Plan) -> Sampled:
@@ -138,7 +142,7 @@ def sample(plan: Plan) -> Sampled:
         stages.start(recipe.model.model_name_or_path)
         kept = (asking.KeptAnswers if plan.sampler or tools else _BatchByBatch)(cache, stages.advance)
         with _opened(plan, engine, decoding, prompts) as (policy, _):
-            started, unshown = time.perf_counter(), hidden_prompts(policy, prompts)
+            started, unshown = time.perf_counter(), exchanges.hidden_prompts(policy, prompts)
             if tools:
                 with closing(tools.toolbox()) as toolbox:
                     answers = tools.answers(toolbox, policy, plan.sampler)
@@ -233,24 +237,30 @@ def judge(
             called = called._replace(behind=None if toolbox is None else toolbox.behind)
             rewarded = measured.reward_all(called, sampled.engine, rows, {"": completions}, stages)[""]
         repeats = _repeat(plan, called, rewarded, rows, completions)
-        told = told_of(plan, named, sampled.rows)
+        told = exchanges.told_of(plan, named, sampled.rows)
         moved = {column for each in told.values() for column in each.columns if column != "prompt"}
-        asking = Asking(called, rows, completions, sampled.engine)
+        asking = exchanges.Asking(called, rows, completions, sampled.engine)
         swapped, said = asking.exchanged(moved), Rehearsed()
-        say_elsewhere(plan, asking, told, {n: x.values for n, x in rewarded.items()}, len(sampled.rows), said)
+        exchanges.say_elsewhere(plan, asking, told, rewarded, len(sampled.rows), said)
+        for name, own in tools.pay(sampled.rows, sampled.completions, max(1, recipe.rewards.reward_workers)).items():
+            rewarded[name] = measured.Rewarded(own, [])
+            named.insert(len(trained), measured.NamedReward(name, name, "", "", HIGHER))
+            trained.append(named[len(trained)].reward)
+        names = [each.name for each in named[: len(trained)]]
+        weights = [*(settings.reward_weights or [1.0] * num_functions)]
+        weights = [*weights, *(tools.weights.get(name, 1.0) for name in names[len(weights) :])][: len(names)]
+        values = np.stack([rewarded[name].values.reshape(len(sampled.rows), -1) for name in names], axis=2)
+        task = exchanges.task_of(plan, names, np.array(weights), told)
+        of_task = told.get(names[task], Told())
+        tells = of_task.tells
+        stated, golds = _stated(plan, sampled)
+        read = [x for x in of_task.columns if x != "prompt"] if tells and columns is None else []
+        rights = exchanges.golds_of(sampled.rows, read)
+        is_silent = 2 * sum(each is not None for each in stated) < len(stated)
+        by_reward = asking.read(names[task], rights, read, rewarded[names[task]]) if read and is_silent else []
+        cut = asking.cut() if columns is None else {}
     finally:
         called.close()
-    for name, own in tools.pay(sampled.rows, sampled.completions, max(1, recipe.rewards.reward_workers)).items():
-        rewarded[name] = measured.Rewarded(own, [])
-        named.insert(len(trained), measured.NamedReward(name, name, "", "", HIGHER))
-        trained.append(named[len(trained)].reward)
-    names = [each.name for each in named[: len(trained)]]
-    weights = [*(settings.reward_weights or [1.0] * num_functions)]
-    weights = [*weights, *(tools.weights.get(name, 1.0) for name in names[len(weights) :])][: len(names)]
-    values = np.stack([rewarded[name].values.reshape(len(sampled.rows), -1) for name in names], axis=2)
-    task = task_of(plan, names, np.array(weights), told)
-    tells = names[task] in told and told[names[task]].tells
-    stated, golds = _stated(plan, sampled)
     lengths = np.array([len(each.ids or ()) for each in sampled.flat], dtype=float).reshape(values.shape[:2])
     groups = zip(sampled.rows, sampled.completions, strict=True)
     asked = [f"{row.prompt} {row.columns}".casefold() for row, group in groups for _ in group]  # and what is right
@@ -260,8 +270,7 @@ def judge(
         [each.text for each in sampled.flat], stated, asked, lengths, sampled.decoding.max_new_tokens,
         scale={True: "group", False: "none"}.get(settings.scale_rewards, settings.scale_rewards),
         aggregation=settings.multi_objective_aggregation, drops_cut=settings.mask_truncated_completions,
-        wants_answers=any(golds) and tells, temperature=sampled.decoding.temperature, tells=tells,
-        reads=names[task] in told and told[names[task]].reads, bare=names[task] in told and told[names[task]].bare,
+        wants_answers=any(golds) and tells, temperature=sampled.decoding.temperature, of_task=of_task,
         is_told=any(each is not None and each == gold for each, gold in zip(stated, golds, strict=True)),
         filter_line=_filter_line(plan, sampled, named[task], values[..., task], tells=tells),
         of_environment=frozenset(names[num_functions:]),
@@ -270,7 +279,7 @@ def judge(
             frozenset(last_text(row.prompt).casefold().split()) - {*str([*row.columns.values()]).casefold().split()}
             for row, group in zip(sampled.rows, sampled.completions, strict=True) for _ in group
         ),
-        exchanged=stacked(names, swapped, values.shape[:2]) if tells else None,
+        exchanged=exchanges.stacked(names, swapped, values.shape[:2]) if tells else None,
     )  # fmt: skip
     found = look_at(rollouts)
     weighed = dict(zip(names, weights, strict=True))
@@ -278,14 +287,19 @@ def judge(
         text = f"`{names[task]}` pays right answers, and a weight of {weights[task]:g} takes that away."
         found.find("error", "weights", f"{text} Give it a weight above 0.")
     _say_errors(plan, rollouts, found)
-    found.take(EXCHANGES["unshown"], wilson(sum(sampled.unshown), len(sampled.unshown)))
-    say_told(
+    found.take(exchanges.CHECKS["unshown"], wilson(sum(sampled.unshown), len(sampled.unshown)))
+    exchanges.say_told(
         found, told, {x.name: x.spec for x in named}, {n: x.values for n, x in rewarded.items()}, swapped, names[task]
     )
     found.findings += said.findings
+    exchanges.say_cut(found, cut, {name: values[..., i] for i, name in enumerate(names)}, rollouts.weights)
     if columns is None:
         texts = [last_text(row.prompt) for row in sampled.rows]
-        look_at_rows(texts, golds[:: values.shape[1]], rollouts, found)
+        seen = replace(rollouts, stated=by_reward, wants_answers=True) if any(by_reward) else rollouts
+        known = rights if any(by_reward) else golds[:: values.shape[1]]
+        look_at_rows(texts, known, seen, found, is_named=any(golds))
+    if read:
+        exchanges.say_missing(found, names[task], read, rights, values[..., task], rollouts.totals)
     found.keep_causes()
     _say_limits(plan, sampled, found)
     if isinstance(sampled.flat[0], Transcript):
@@ -325,6 +339,8 @@ def _right(
     least, paid = plan.options.right_from, (np.nan_to_num(values) > 0).astype(float)
     paid[np.isnan(values).all(axis=1)] = np.nan  # rows of another task
     is_model = isinstance(task.reward, str) and task.reward != ""
+    if getattr(task.reward, "without_labels", False):
+        return np.full(values.shape, np.nan)
     if least is not None:
         return (values >= least).astype(float)
     if not is_model and np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():

@@ -13,7 +13,7 @@ from align.report.run.method_parts import LENGTH, ReportParts, step_time_chart
 OUTCOME_PANELS = (
     Panel(
         "Outcome of the two passes",
-        "Completions that were asked again, by whether the first answer and the one after the change are right.",
+        "Completions with a second pass, by whether the first answer and the one after the change are right.",
         {
             "acre/outcome_both": "both right",
             "acre/outcome_first_only": "only the first",
@@ -30,7 +30,7 @@ OUTCOME_PANELS = (
         "that gives away.",
         {
             "acre/has_version": "can be changed",
-            "acre/asked_again": "asked again",
+            "acre/asked_again": "with a second pass",
             "acre/consistency_rate": "of these, answers agree",
             "acre/trace_names_letter": "trace names a letter",
             "acre/trace_quotes_answer": "trace quotes the answer",
@@ -46,14 +46,14 @@ ROLLOUT_PANELS = (
         {"completions/mean_length": "all", "completions/mean_terminated_length": "those that ended by themselves"},
     ),
     Panel(
-        "Completions that teach",
-        "Those with an advantage, of which alone the update is computed.",
+        "Completions with a non-zero advantage",
+        "Of which alone the update is computed.",
         {"rollouts/trained_share": "share"},
         share=True,
     ),
     Panel(
-        "Groups without spread",
-        "Whose completions all earn the same, so that nothing is learnt from them.",
+        "Groups with zero advantage",
+        "Whose completions all earn the same: their gradient is 0.",
         {"frac_reward_zero_std": "share"},
         share=True,
     ),
@@ -140,6 +140,16 @@ def right_charts(metrics: Metrics) -> list[Chart | None]:
     ]  # fmt: skip
 
 
+def read_chart(metrics: Metrics) -> Chart | None:
+    """Draws the tokens that an update reads beside the least that it could, with their ratio over the run."""
+    lines = {"rollouts/read_tokens": "read", "rollouts/floor_tokens": "the floor"}
+    if not lines.keys() <= metrics.keys() or not (floor := metrics["rollouts/floor_tokens"].values.sum()):
+        return None
+    ratio = metrics["rollouts/read_tokens"].values.sum() / floor
+    note = f"Read forward and backward: {ratio:.2f} of the floor, which reads each distinct token once."
+    return draw_panel(Panel("Tokens of an update", note, lines), metrics)
+
+
 def call_charts(metrics: Metrics) -> list[Chart | None]:
     """Draws time and failures of each reward, and what alarms look at; failures only if there were some."""
     time = Panel(
@@ -152,7 +162,11 @@ def call_charts(metrics: Metrics) -> list[Chart | None]:
         own = dict.fromkeys(alarm.keys("", metrics), alarm.line) if alarm.line else _by_reward(metrics, alarm.key)
         lines = drawn.setdefault(alarm.chart, {})
         lines |= {key: own[key] for key in own if not alarm.chart.unless_zero or metrics[key].values.max() > 0}
-    panels = [Panel(chart.title, chart.note, keys, share=chart.share) for chart, keys in drawn.items()]
+    right = {f"probe/{name}": name for name in ("greedy", "sampled", "vote") if f"probe/{name}" in metrics}
+    probe = Panel(
+        "Answers to the probe that are right", "Of labelled rows that are never trained on.", right, share=True
+    )
+    panels = [probe, *(Panel(chart.title, chart.note, keys, share=chart.share) for chart, keys in drawn.items())]
     return [draw_panel(panel, metrics) for panel in (time, *panels)]
 
 
@@ -172,8 +186,6 @@ FACTS = {
     **LENGTH,
     "num_generations": "Completions per prompt",
     "per_device_train_batch_size": "Completions per device and pass",
-    "gradient_accumulation_steps": "Passes per step",
-    "learning_rate": "Learning rate",
     "beta": "KL weight (beta)",
     "temperature": "Temperature",
     "max_completion_length": "Longest completion, tokens",
@@ -190,6 +202,7 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
         step_time_chart(metrics, STEP_TIME),
         *call_charts(metrics),
         *(draw_panel(panel, metrics) for panel in ROLLOUT_PANELS),
+        read_chart(metrics),
     ]
 
 

@@ -16,7 +16,7 @@ _TOOL_FIELDS = (("align", "methods/rollouts/config.py", "ToolConfig"),)
 FACTS = {
     "tools": "Tools",
     "environment_factory": "Environment",
-    "environment": "Environment of others",
+    "environment": "Third-party environment",
     "tool_timeout": "Longest call of a tool, seconds",
     "max_tool_calling_iterations": "Most turns with calls",
 }

@@ -66,7 +66,7 @@ class ToolRollouts(Parent):
         self._batch_seed = self._next_seed()
         for factory in (self.environment_factories or {}).values():
             if isinstance(factory, type) and issubclass(factory, GuardedEnvironment):
-                factory._seed = self._batch_seed
+                factory._guard_seed = self._batch_seed
         with old_names_hidden():
             output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         return output
@@ -99,6 +99,8 @@ class ToolRollouts(Parent):
         for func in [*self.reward_funcs, *self.reward_rules.audits]:
             if isinstance(func, GuardedReward):
                 func.left_out = unread  # a judge would be paid for them
+        for environment in self.environments or []:
+            environment._guard_pays = True  # until it is reset
         values: torch.Tensor = super()._calculate_rewards(inputs, prompts, read, completion_ids_list)
         if not self.tools:
             return values

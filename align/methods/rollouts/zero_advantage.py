@@ -1,10 +1,10 @@
 """Completions whose advantage is 0 teach nothing: the update is computed for the others alone, in fewer batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from heapq import heapify, heappush, heapreplace
-from itertools import accumulate, chain
+from itertools import accumulate
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from torch import Tensor
 from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
 
 from align.console import say
-from align.methods.pairs.shared_prompts import SharedPrompts
+from align.methods.pairs.shared_prompts import SharedPrompts, drops
+from align.methods.rollouts.saved_tokens import OF_DROPOUT, OF_KL, over_all
 from align.models.rope_lengths import length_free
+from align.models.rows_of_trees import distinct_tokens, fill, pack_groups, saves
 from align.models.second_pass.image_memo import exact_sums
 from align.models.second_pass.trial import reads_behind_padding
-from align.models.shared_prefixes import saves
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
@@ -32,9 +33,9 @@ _PER_TOKEN = (  # of a completion; a ratio of whole sequences has one column
     "sampling_per_token_logps", "importance_sampling_ratio",
 )  # fmt: skip
 _WORTH_A_PASS = 0.05  # of the tokens of a batch: padding that is saved by reading it in two
-_OF_KL = "`beta` is above 0, and the KL is over all"
 _LOSS, _KNOWN = {"_compute_loss", "compute_loss"}, ("align", "trl", "transformers")
 _SCALE, _IDLE = "zero_advantage_scale", "zero_advantage_idle"  # in a packed batch; TRL passes over them
+_FLOOR = "zero_advantage_floor"  # in the last of an update
 
 
 class SkipZeroAdvantage(Parent):
@@ -46,6 +47,7 @@ class SkipZeroAdvantage(Parent):
     that of TRL on the same completions, up to rounding: each keeps the weight that it had in its batch. Ranks make as
     many forward passes as the one that has most left. With `beta` above 0 all completions are packed. Where
     `reason_for_all` names another term of the loss that is over all, they stay in TRL's batches, without padding.
+    Where dropout is drawn, other rows would draw another: nothing is left out.
 
     Entropy, shares of clipped tokens and whatever else TRL's loss logs are then of the completions that are left. With
     `skip_without_advantage: off` the trainer is its parent, bit for bit. A subclass with a loss of its own sets
@@ -55,12 +57,14 @@ class SkipZeroAdvantage(Parent):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._shared = SharedPrompts(self, what="The prompt of several completions")
-        self._cuts = getattr(self.args, "skip_without_advantage", "auto") == "auto"  # TRL's own config has it not
-        reason = reason_for_all(self) if self._cuts else None
+        wanted = getattr(self.args, "skip_without_advantage", "auto") == "auto"  # TRL's own config has it not
+        reason = reason_for_all(self) if wanted else None
+        self._cuts = wanted and reason != OF_DROPOUT
         self._packs = self._cuts and reason is None
         self._skips = self._packs and self.beta == 0.0
-        if self._cuts and not self._skips and self.accelerator.is_main_process:
-            say(f"Completions without an advantage are computed, too: {reason or _OF_KL}.")
+        self._tokens_read = 0  # of this process in this update
+        if wanted and not self._skips and self.accelerator.is_main_process:
+            say(f"Completions without an advantage are computed, too: {reason or OF_KL}.")
 
     @property
     def _buffered_inputs(self) -> Any:
@@ -140,13 +144,21 @@ class SkipZeroAdvantage(Parent):
             del values[logged.get(name, 0) :]
             if not values:  # TRL divides by their number
                 del metrics[name]
+        if _FLOOR in inputs:
+            own = torch.tensor([self._tokens_read, inputs[_FLOOR]], device=self.accelerator.device)
+            for name, total in zip(("read", "floor"), self.accelerator.reduce(own, "sum").tolist(), strict=True):
+                metrics[f"rollouts/{name}_tokens"].append(total)
+            self._tokens_read = 0
         return loss
 
-    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **fields: Any) -> Any:
+    def _get_per_token_logps_and_entropies(self, model: Any, input_ids: Tensor, *args: Any, **fields: Any) -> Any:
         """Reads prompts once, with the policy and its reference, in updates and before them."""
         may = self._cuts and self._cuts_left and self._shared.are_used(model)  # which ranks find out together
-        with self._shared.reading(model) if may else nullcontext():
-            return super()._get_per_token_logps_and_entropies(model, *args, **fields)
+        with self._shared.reading(model) if may else nullcontext() as tokens:
+            found = super()._get_per_token_logps_and_entropies(model, input_ids, *args, **fields)
+        if torch.is_grad_enabled():
+            self._tokens_read += sum(tokens or [input_ids.numel()])
+        return found
 
 
 @contextmanager
@@ -164,9 +176,8 @@ def _rows_may_differ(accelerator: Any) -> Iterator[None]:
 def reason_for_all(trainer: Any) -> str | None:
     """Says which term of a trainer's loss is over all completions, whatever their advantage; None if none is."""
     terms = {
-        _OF_KL: trainer.beta != 0.0 and trainer.loss_type == "bnpo",  # whose weights of rows are in their advantages
-        "the bonus for entropy is over all": trainer._entropy_bonus_enabled,
-        "`top_entropy_quantile` is below 1, and the quantile is over all": trainer.top_entropy_quantile < 1.0,
+        OF_DROPOUT: drops(trainer.model),
+        **over_all(trainer.args),
         "the loss of the router is over all": trainer.aux_loss_enabled,
     }
     if not hasattr(trainer, "term_over_all"):
@@ -182,8 +193,9 @@ class Window:
     """The batches of one generation that are in one update, of `B` rows each, as `GRPOTrainer` buffers them.
 
     `taught` are the rows that have a token that counts and, if the window skips others, an advantage; `tokens` are
-    their tokens with prompts, `packed` these rows by batch. `shared_width` is that of the hidden states of a model
-    that may read a prompt once for several rows, or None.
+    their tokens with prompts, `floor` how many these are where what several begin with counts once, `packed` these
+    rows by batch. `shared_width` is that of the hidden states of a model that may read a prompt once for several
+    rows, or None.
     """
 
     def __init__(
@@ -200,13 +212,22 @@ class Window:
         # Rows without images are left where they are: together they would not be read by the images' part of a model.
         is_mixed = 0 in (self._rows.get("num_images") or ())
         self.taught: list[int] = (teaches | is_mixed).nonzero().flatten().tolist()
-        prompts, completions = (self._rows[f"{name}_mask"].sum(1).tolist() for name in ("prompt", "completion"))
-        self._lengths = list(zip(prompts, completions, strict=True))
+        prompts, written = (self._tokens(part) for part in ("prompt", "completion"))
+        self._lengths = [(len(one), len(other)) for one, other in zip(prompts, written, strict=True)]
         self.tokens = sum(sum(self._lengths[row]) for row in self.taught)
+        pixels = self._rows.get("pixel_values")
+        shown = [0] * len(mask) if pixels is None else [int(exact_sums(each.reshape(1, -1))) for each in pixels]
+        self._prompts = [(image, *ids) for image, ids in zip(shown, prompts, strict=True)]
+        whole = [(*self._prompts[row], *written[row]) for row in self.taught]
+        self.floor = distinct_tokens(whole) - len({image for image, *_ in whole})
         if is_mixed:
             self.packed = self._as_they_were()
         else:
             self.packed = self._by_prompt() if shared_width and self._saves(shared_width) else self._by_length()
+
+    def _tokens(self, part: str) -> list[list[int]]:
+        ids, masks = (self._rows[f"{part}_{kind}"].cpu() for kind in ("ids", "mask"))
+        return [row[mask.bool()].tolist() for row, mask in zip(ids, masks, strict=True)]
 
     def _as_they_were(self) -> list[list[int]]:
         return [[*range(first, first + self._size)] for first in range(0, self._number * self._size, self._size)]
@@ -219,20 +240,14 @@ class Window:
 
     def _by_prompt(self) -> list[list[int]]:
         """Puts rows with one prompt together, and no others where there are places enough."""
-        prompts = self._rows["prompt_ids"] * self._rows["prompt_mask"]
-        pixels = self._rows.get("pixel_values")
-        shown = [0] * len(prompts) if pixels is None else [int(exact_sums(each.reshape(1, -1))) for each in pixels]
         alike: dict[tuple[int, ...], list[int]] = {}
         for row in self._sorted():
-            alike.setdefault((shown[row], *prompts[row].tolist()), []).append(row)
-        batches = list(self._fill(alike.values()))
-        if len(batches) > self._number:
-            batches = list(self._fill([row] for row in chain(*alike.values())))
-        return batches
+            alike.setdefault(self._prompts[row], []).append(row)
+        return pack_groups([*alike.values()], self._fit, self._number)
 
     def _by_length(self) -> list[list[int]]:
         """Puts rows of like length together, and takes batches apart while that saves padding and there are places."""
-        cuts = [self._best_cut(rows) for rows in self._fill([row] for row in self._sorted())]
+        cuts = [self._best_cut(rows) for rows in fill(([row] for row in self._sorted()), self._fit)]
         heapify(cuts)
         while cuts and len(cuts) < self._number:
             more, place, rows = cuts[0]
@@ -260,21 +275,6 @@ class Window:
     def _sorted(self) -> list[int]:
         return sorted(self.taught, key=lambda row: sum(self._lengths[row]))
 
-    def _fill(self, parts: Iterable[Sequence[int]]) -> Iterator[list[int]]:
-        """Yields batches with as many rows as have no more tokens than a batch of TRL's; parts that fit are kept."""
-        batch: list[int] = []
-        for part in parts:
-            if batch and not self._fit([*batch, *part]):
-                yield batch
-                batch = []
-            for row in part:
-                if batch and not self._fit([*batch, row]):
-                    yield batch
-                    batch = []
-                batch.append(row)
-        if batch:
-            yield batch
-
     def _fit(self, rows: Sequence[int]) -> bool:
         most = [self._size * self._rows[f"{name}_ids"].shape[1] for name in ("prompt", "completion")]
         _, completions = zip(*(self._lengths[row] for row in rows), strict=True)
@@ -290,6 +290,7 @@ class Window:
         read = max(most, least)
         filled = [self._idle() for _ in range(read - len(self.packed))] + [self._batch(rows) for rows in self.packed]
         flagged = [batch | {_IDLE: place < read - most} for place, batch in enumerate(filled)]
+        flagged[-1][_FLOOR] = self.floor
         return [{}] * (self._number - read) + flagged
 
     def _batch(self, rows: list[int]) -> Batch:

@@ -59,9 +59,6 @@ PANELS = (
         beside="rewards/margins",
     ),
 )
-STEP_TIME = Panel(
-    "Time of a step, seconds", "Of all passes over the batch.", {"step_time": "step"}, beside="rewards/margins"
-)
 
 COMPARED = (
     Panel(
@@ -95,8 +92,6 @@ COMPARED = (
 FACTS = {
     **LENGTH,
     "per_device_train_batch_size": "Pairs per device and pass",
-    "gradient_accumulation_steps": "Passes per step",
-    "learning_rate": "Learning rate",
     "beta": "Reward scale (beta)",
     "kl_coef": "KL weight (kl_coef)",
     "kl_placement": "Place of the KL",
@@ -108,7 +103,7 @@ FACTS = {
 
 
 def _charts(metrics: Metrics) -> Sequence[Chart | None]:
-    return [*(draw_panel(panel, metrics) for panel in PANELS), step_time_chart(metrics, STEP_TIME)]
+    return [*(draw_panel(panel, metrics) for panel in PANELS), step_time_chart(metrics)]
 
 
 def _describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:

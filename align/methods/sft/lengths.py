@@ -1,22 +1,22 @@
 """Whether demonstrations fit: TRL cuts off what is longer, and stops where that would be an image."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import takewhile
 from os.path import commonprefix
-from typing import Any
+from typing import Any, cast
 
-from jinja2 import TemplateError
-
-from align.checks.counts import NAMED
+from align.checks.counts import name_first
 from align.checks.finding import Finding
-from align.checks.images import as_read
-from align.checks.lengths import AUDITED, CHARACTERS, check_window, find_tokenizer, place_images
+from align.checks.lengths import beyond_places, check_window, pick_longest, place_images, tokenize_rows
 from align.data.conversations import count_places
 from align.data.template_settings import check_template_columns, template_settings
+from align.data.training_data import Rows
 from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.recipe import Recipe
 
 TrainedRow = Mapping[str, Any]
+READ = ("tools", "prompt", "completion", "messages", "text")  # columns
 PACKED_TOGETHER = 1_000  # rows, of `Dataset.map`
 
 
@@ -24,32 +24,16 @@ def check_demonstration_lengths(
     recipe: Recipe, rows: Sequence[dict[str, Any]], image_tokens: Sequence[int | None] | None = None
 ) -> list[Finding]:
     """Tokenises demonstrations, the longest first, and compares them with `max_length` and the model's window."""
-    first = _whole(rows[0])
-    tokenizer, problems = find_tokenizer(recipe, first)
-    if tokenizer is None:
+    looked_at, taken = pick_longest(recipe, rows, image_tokens, READ)
+    is_text = isinstance(_whole(rows[0]), str)
+    encoded, problems = tokenize_rows(recipe, looked_at, partial(_render, recipe), is_text=is_text)
+    if problems:
         return problems
-    is_text = isinstance(first, str)
-    taken = [found or 0 for found in image_tokens] if image_tokens else [0] * len(rows)
-    rows = as_read(recipe, rows)[0]
-    order = sorted(range(len(rows)), key=lambda i: -len(str(rows[i] | {"images": ()})) - CHARACTERS * taken[i])[
-        :AUDITED
-    ]
-    audited = [rows[i] for i in order]
-    # Each image has one token in the text, which the processor replaces.
-    more = [max(0, taken[i] - len(rows[i].get("images") or ())) for i in order]
-    limit = recipe.settings.max_length
-    try:
-        whole = _tokenize(tokenizer, audited, [_placed(row, _whole(row)) for row in audited])
-        unlearnt = _tokenize(
-            tokenizer, audited, [_placed(row, _unlearnt(recipe, row)) for row in audited], is_whole=False
-        )
-        if limit is not None and (cut := _check_images_fit(tokenizer, audited, more, limit)):
-            return cut
-    except TemplateError as error:
-        return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
-    lengths = [
-        len(tokens) + is_text + each for tokens, each in zip(whole, more, strict=True)
-    ]  # a text has an end token
+    limit, more = recipe.settings.max_length, beyond_places(looked_at, taken)
+    ends = [len(parts[2].ids) + each for parts, each in zip(encoded, more, strict=True)]
+    if limit is not None and (cut := _check_images_fit(looked_at, ends, limit)):
+        return cut
+    lengths = [len(parts[0].ids) + each for parts, each in zip(encoded, more, strict=True)]
     if few := _check_packed(recipe, lengths, len(rows)):
         return few
     findings = check_window(recipe, lengths, "Rows", "A demonstration")
@@ -62,11 +46,11 @@ def check_demonstration_lengths(
             "and leaves nothing out."
         )
         return [Finding("ok", "lengths", text, {"audited": len(lengths), "max": longest}), *findings]
-    pairs = zip(unlearnt, whole, strict=True)
-    prompts = [len(commonprefix(pair)) + each for pair, each in zip(pairs, more, strict=True)]  # noqa: RUF071 - of tokens
+    starts = [commonprefix([part.ids for part in parts[:2]]) for parts in encoded]  # noqa: RUF071 - of tokens
+    prompts = [len(start) + each for start, each in zip(starts, more, strict=True)]
     if recipe.settings.truncation_mode == "keep_end" and not recipe.settings.packing:  # which keeps the start
         prompts = [0] * len(prompts)
-    return _cut(audited, lengths, prompts, limit) + findings
+    return _cut(looked_at, lengths, prompts, limit) + findings
 
 
 def _check_packed(recipe: Recipe, lengths: Sequence[int], num_rows: int) -> list[Finding]:
@@ -87,27 +71,16 @@ def _check_packed(recipe: Recipe, lengths: Sequence[int], num_rows: int) -> list
     return [Finding("error", "batch", text)]
 
 
-def _check_images_fit(
-    tokenizer: PromptTokenizer, rows: Sequence[TrainedRow], image_tokens: Sequence[int], limit: int
-) -> list[Finding]:
-    """Finds rows of which TRL would cut an image: the model then stops."""
-    shown = [(row, more) for row, more in zip(rows, image_tokens, strict=True) if row.get("images")]
-    whole = [_placed(row, _whole(row)) for row, _ in shown]
-    parts = [each[: 1 + max(i for i, message in enumerate(each) if count_places([message]))] for each in whole]
-    found = _tokenize(tokenizer, [row for row, _ in shown], parts) if shown else []
-    names = [row["id"] for (row, more), tokens in zip(shown, found, strict=True) if len(tokens) + more > limit]
+def _check_images_fit(rows: Rows, ends: Sequence[int], limit: int) -> list[Finding]:
+    """Finds rows of which TRL would cut an image, which end at these tokens: the model then stops."""
+    names = [row["id"] for row, end in zip(rows, ends, strict=True) if row.get("images") and end > limit]
     if not names:
         return []
     text = (
-        f"The images of {len(names)} demonstrations do not fit into `max_length` = {limit}: {_names(names)}. Raise "
-        "it, or lower `dataset.num_frames` or `dataset.max_pixels`."
+        f"The images of {len(names)} demonstrations do not fit into `max_length` = {limit}: {name_first(names)}. "
+        "Raise it, or lower `dataset.num_frames` or `dataset.max_pixels`."
     )
     return [Finding("error", "lengths", text, {"rows": names[:20]})]
-
-
-def _placed(row: TrainedRow, part: Any) -> Any:
-    """Puts the images of a row, or the one place of its video, into a part of it that is not empty."""
-    return place_images(part, len(row.get("images") or ())) if part else part
 
 
 def _cut(rows: Sequence[TrainedRow], lengths: Sequence[int], prompts: Sequence[int], limit: int) -> list[Finding]:
@@ -115,17 +88,13 @@ def _cut(rows: Sequence[TrainedRow], lengths: Sequence[int], prompts: Sequence[i
     gone = [name for name, prompt in long if prompt >= limit]
     remedy = f"Shorten them, or raise `max_length` from {limit}: set `max_length: {max(lengths)}`."
     text = f"{len(long)} of {len(rows)} demonstrations are longer than `max_length`, and TRL cuts them off: "
-    text += f"{_names([name for name, _ in long])}. {remedy}"
+    text += f"{name_first([name for name, _ in long])}. {remedy}"
     findings = [Finding("warning", "lengths", text, {"max": max(lengths)})]
     if gone:
         text = f"Of {len(gone)} demonstrations the prompt alone fills `max_length`, and nothing is learnt from them: "
         level = "error" if len(gone) == len(rows) else "warning"
-        findings.append(Finding(level, "lengths", f"{text}{_names(gone)}. {remedy}"))  # type: ignore[arg-type]
+        findings.append(Finding(level, "lengths", f"{text}{name_first(gone)}. {remedy}"))  # type: ignore[arg-type]
     return findings
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 def _whole(row: TrainedRow) -> Any:
@@ -142,18 +111,15 @@ def _unlearnt(recipe: Recipe, row: TrainedRow) -> Any:
     return [*first, *takewhile(lambda message: message["role"] != "assistant", whole[len(first) :])]
 
 
-def _tokenize(
-    tokenizer: PromptTokenizer, rows: Sequence[TrainedRow], parts: Sequence[Any], *, is_whole: bool = True
-) -> list[list[int]]:
-    """Tokenises parts of rows as TRL does, which has the answer announced after a beginning; nothing has no tokens."""
-    is_text = isinstance(parts[0], str)
-    rendered = [
-        part
-        if is_text or not part
-        else tokenizer.render(
-            part, add_generation_prompt=not is_whole, settings=template_settings(check_template_columns(row))
-        )
-        for row, part in zip(rows, parts, strict=True)
-    ]
-    encoded = tokenizer.encode([text or "" for text in rendered], add_special_tokens=is_text)
-    return [encoding.ids if part else [] for encoding, part in zip(encoded, parts, strict=True)]
+def _render(recipe: Recipe, tokenizer: PromptTokenizer, row: TrainedRow) -> tuple[str, ...]:
+    """Writes a row, the beginning that is not learnt, and what ends with its last image; TRL announces an answer."""
+    whole, unlearnt = _whole(row), _unlearnt(recipe, row)
+    if isinstance(whole, str):
+        return tokenizer.end(whole), unlearnt, ""
+    images, settings = len(row.get("images") or ()), template_settings(check_template_columns(row))
+    whole, unlearnt = (cast(list[Any], place_images(part, images)) if part else part for part in (whole, unlearnt))
+    shown = whole[: 1 + max((i for i, message in enumerate(whole) if count_places([message])), default=-1)]
+    return tuple(
+        tokenizer.render(part, add_generation_prompt=part is unlearnt, settings=settings) if part else ""
+        for part in (whole, unlearnt, shown)
+    )

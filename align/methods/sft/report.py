@@ -14,8 +14,6 @@ from align.report.run.method_parts import LENGTH, ReportParts, step_time_chart
 FACTS = {
     **LENGTH,
     "per_device_train_batch_size": "Demonstrations per device and pass",
-    "gradient_accumulation_steps": "Passes per step",
-    "learning_rate": "Learning rate",
     "max_length": "Longest demonstration, tokens",
     "packing": "Several in a row (packing)",
 }
@@ -35,7 +33,6 @@ PANELS = (
         beside=BESIDE,
     ),
 )
-STEP_TIME = Panel("Time of a step, seconds", "Of all passes over the batch.", {"step_time": "step"}, beside=BESIDE)
 COMPARED = (
     Panel("Token accuracy, demonstrations", "Each run on its own.", {BESIDE: ""}, share=True),
     Panel("Entropy of learnt tokens, nats", "Each run on its own demonstrations.", {"entropy": ""}, beside=BESIDE),
@@ -43,7 +40,7 @@ COMPARED = (
 
 
 def _charts(metrics: Metrics) -> Sequence[Chart | None]:
-    return [*(draw_panel(panel, metrics) for panel in PANELS), step_time_chart(metrics, STEP_TIME)]
+    return [*(draw_panel(panel, metrics) for panel in PANELS), step_time_chart(metrics)]
 
 
 def _risen(run: RunFolder) -> Iterator[Mapping[str, Any]]:

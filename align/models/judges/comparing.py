@@ -158,12 +158,7 @@ def _images(prompt: Any) -> list[str]:
 
 
 def _met(size: int, opponents: int | None) -> list[tuple[int, int]]:
-    """Lists who meets whom: everybody, or on a circle the nearest, so that all have as many opponents or one more.
-
-    Example:
-        >>> _met(3, None), _met(4, 1), _met(5, 2)
-        ([(0, 1), (0, 2), (1, 2)], [(0, 2), (1, 3)], [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)])
-    """
+    """Lists who meets whom: everybody, or on a circle the nearest, so that all have as many opponents or one more."""
     if opponents is None or opponents >= size - 1:
         return [(one, other) for one in range(size) for other in range(one + 1, size)]
     steps = list(range(1, opponents // 2 + 1))
@@ -174,12 +169,7 @@ def _met(size: int, opponents: int | None) -> list[tuple[int, int]]:
 
 
 def _value(first: str | None, second: str | None) -> float | None:
-    """Joins the verdicts of both orders into the worth of the response that stood first in the first of them.
-
-    Example:
-        >>> _value("A", "B"), _value("A", "A"), _value("tie", "A"), _value("B", None)
-        (1.0, 0.5, 0.5, None)
-    """
+    """Joins the verdicts of both orders into the worth of the response that stood first in the first of them."""
     if first is None or second is None:
         return None
     return {("A", "B"): WIN, ("B", "A"): LOSS}.get((first, second), TIE)

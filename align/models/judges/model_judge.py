@@ -18,7 +18,6 @@ from align.models.samplers.sampler import CHARACTERS_PER_TOKEN, Answer, Failure
 from rewards.reading.responses import Completion, completion_text
 
 _FILES = (".md", ".txt")
-_ABOVE_ZERO = ("requests_per_minute", "tokens_per_minute")
 _OF_ENDPOINTS = ("api_key_env", "requests_per_minute", "tokens_per_minute", "limits")
 
 R = TypeVar("R", bound=Reply)
@@ -84,10 +83,6 @@ class ModelJudge(ABC):
 
     def __post_init__(self) -> None:
         self._rubric = _read_rubric(self.rubric)
-        for name in _ABOVE_ZERO:
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UserError(f"`{name}` must be a number above 0, got {value!r}.")
         for name in ("prompt_price", "completion_price"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:

@@ -35,7 +35,12 @@ def find_parents(base: str, tuned: str) -> Parents:
     for each in (base, tuned):
         refuse_pickled_weights(each)
     found = Parents(*parents, _folder(base), _folder(tuned))
-    _check_tokens(found)
+    vocabularies = [load_tokenizer(each).get_vocab() for each in parents]
+    if vocabularies[0] != vocabularies[1]:
+        raise UserError(
+            f"{base} and {tuned} have other tokens ({len(vocabularies[0]):,} and {len(vocabularies[1]):,}), so their "
+            "embeddings cannot be summed. Merge a model with the one that it was trained from."
+        )
     if found.tuned.base is not None:
         if found.tuned.base != base and find_checkpoint(found.tuned.base).fingerprint != found.base.fingerprint:
             raise UserError(
@@ -56,16 +61,6 @@ def _folder(path: str) -> Path:
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(path, allow_patterns=list(WANTED)))
-
-
-def _check_tokens(parents: Parents) -> None:
-    vocabularies = [load_tokenizer(each).get_vocab() for each in (parents.base, parents.tuned)]
-    if vocabularies[0] != vocabularies[1]:
-        raise UserError(
-            f"{parents.base.path} and {parents.tuned.path} have other tokens ({len(vocabularies[0]):,} and "
-            f"{len(vocabularies[1]):,}), so their embeddings cannot be summed. Merge a model with the one "
-            "that it was trained from."
-        )
 
 
 def _check_adapter(folder: Path) -> None:

@@ -2,7 +2,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -17,8 +16,7 @@ from align.models.policies.asking import Completion, Decoding, LetterQuestion, P
 from align.models.policies.token_policy import TokenPrompts, cut_behind, end_tokens
 from align.models.policies.vision_prompts import VisionPrompts
 from align.models.rope_lengths import forget_lengths, length_free, read_together
-from align.models.second_pass.forward import SecondPassRow, score_letters
-from align.models.second_pass.tree_pass import common_head, reads_trees, score_letter_trees
+from align.models.second_pass.forward import score_letters
 from align.models.videos import place_in_time
 
 _CONSISTENCY_BATCHES = 4  # a second pass holds no generation cache, so it takes larger batches than the first
@@ -81,15 +79,8 @@ class ModelPolicy:
 
     def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:
         """Scores the live letters of each row in forward passes, where the model allows it each common token once."""
-        questions, owners = self._prompts.second_pass(rows), [row.question.id for row in rows]
         how = {"pad_token_id": self.tokenizer.pad_token_id, "batch_size": _CONSISTENCY_BATCHES * self.chunk_size}
-        if self._reads_trees:
-            return score_letter_trees(self.model, questions, owners, batch_size=how["batch_size"])
-        return score_letters(self.model, share_beginnings(questions, owners), **how)
-
-    @cached_property
-    def _reads_trees(self) -> bool:
-        return reads_trees(self.model, int(self.tokenizer.pad_token_id or 0))
+        return score_letters(self.model, self._prompts.second_pass(rows), **how)
 
     def _batch_size(self, decoding: Decoding) -> int:
         return max(1, self.chunk_size // decoding.num_samples)
@@ -165,35 +156,6 @@ def _how(decoding: Decoding) -> dict[str, Any]:
         return _GREEDY
     how = _PLAIN | {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p}
     return how | {"top_k": 0, "num_return_sequences": decoding.num_samples} | decoding.cuts
-
-
-def share_beginnings(rows: Sequence[SecondPassRow], owners: Sequence[str]) -> list[SecondPassRow]:
-    """Moves the border between prompt and prefix to where rows begin to differ.
-
-    `score_letters` reads a prompt that several rows have once. Shuffled prompts of one question, which stand next to
-    each other, are alike up to their options, and prompts with worked examples are much alike across questions too: of
-    the two borders, the one that leaves fewer tokens to read is taken. Each row is the same sequence as before.
-    """
-    if not rows:
-        return []
-    parts = [[row for _, row in part] for _, part in groupby(zip(owners, rows, strict=True), key=lambda pair: pair[0])]
-    by_question = [row for part in parts for row in _share(part)]
-    return min(by_question, _share(rows), key=_tokens_read)
-
-
-def _share(rows: Sequence[SecondPassRow]) -> list[SecondPassRow]:
-    sequences = [row.prompt_ids + row.prefix_ids for row in rows]
-    start = common_head(sequences)
-    if len(rows) == 1 or start < 1:
-        return list(rows)
-    return [
-        row._replace(prompt_ids=ids[:start], prefix_ids=ids[start:]) for row, ids in zip(rows, sequences, strict=True)
-    ]
-
-
-def _tokens_read(rows: Sequence[SecondPassRow]) -> int:
-    prompts = {tuple(row.prompt_ids) for row in rows}
-    return sum(map(len, prompts)) + sum(len(row.prefix_ids) for row in rows)
 
 
 class VisionPolicy(ModelPolicy):

@@ -70,7 +70,7 @@ class VisionPrompts(TokenPrompts):
         known: dict[int, ProcessedPrompt] = {}
         for key, prompt in zip(keys, prompts, strict=True):
             if key not in made:
-                made[key] = self._row(prompt, known) if prompt[0].images else self._process(prompt)
+                made[key] = self._row(prompt, known) if prompt[0].images else self.process(self.prompt(*prompt))
         return [made[key] for key in keys]
 
     def read(self, prompts: Sequence[Prompt]) -> Any:
@@ -106,17 +106,18 @@ class VisionPrompts(TokenPrompts):
             respelt = known[id(prompt[0])].respell(text_ids)
         if respelt is not None and self._respells:
             return respelt
-        row = self._process(prompt)
+        row = self.process(self.prompt(*prompt))
         if respelt is not None:
             self._respells = row.prompt_ids == respelt.prompt_ids
         known.setdefault(id(prompt[0]), ProcessedPrompt(row, text_ids))
         return row
 
-    def _process(self, prompt: tuple[Question, Sequence[int]]) -> SecondPassRow:
-        fields = dict(self.read([self.prompt(*prompt)]))
+    def process(self, prompt: Prompt) -> SecondPassRow:
+        """Makes of a prompt what the model reads, each image as many tokens as it has for it."""
+        fields = dict(self.read([prompt]))
         ids = fields.pop("input_ids")[0].tolist()
         fields.pop("attention_mask", None)
-        return SecondPassRow(ids, [], [], fields if prompt[0].images else {})
+        return SecondPassRow(ids, [], [], fields if prompt.images else {})
 
     def _show(self, question: Question, order: Sequence[int]) -> str:
         prompt = self.prompt(question, order)

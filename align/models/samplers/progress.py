@@ -13,8 +13,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from align.console import make_console
 from align.models.samplers.sampler import Answer
+from align.progress import Bars
 
 
 class Bar:
@@ -38,14 +38,13 @@ class Bar:
 @contextmanager
 def show_progress(description: str, total: int) -> Iterator[Bar]:
     """Draws a bar on stderr."""
-    progress = Progress(
+    progress = Bars(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
         TextColumn("{task.fields[num_tokens]:,} tokens"),
         TimeRemainingColumn(),
-        console=make_console(stderr=True),
     )
     with progress:
         yield Bar(progress, progress.add_task(description, total=total, num_answers=0, num_tokens=0))

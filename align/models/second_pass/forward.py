@@ -19,6 +19,7 @@ from align.models.second_pass.shared_prompts import (
     read_whole,
     text_batches,
 )
+from align.models.second_pass.tree_pass import Trees, reads_trees
 from align.models.second_pass.trial import Way, together, way_of
 
 
@@ -35,9 +36,9 @@ def score_letters(
 ) -> list[list[float]]:
     """Scores the K live letters of each row as its next token: log-probabilities in nats, normalised over them.
 
-    With `share_prompts`, a prompt that several rows have in common is read once and its keys and values are reused by
-    the rows; the scores are the same. No gradient flows and only the places of the letters are projected. With
-    `remember_images`, prompts that follow each other and have the same images share their features.
+    With `share_prompts`, what several rows have in common is read once, as far as the model can; the scores are the
+    same. No gradient flows and only the places of the letters are projected. With `remember_images`, prompts that
+    follow each other and have the same images share their features.
 
     The model may be in any wrapping whose forward may be called (PEFT, ZeRO-3 hooks). `most_batches` turns the number
     of batches of this rank into the largest of any rank. The difference is made up by dummies, so that every rank of a
@@ -47,18 +48,22 @@ def score_letters(
     dummy = dummy or SecondPassRow([pad_token_id], [pad_token_id], [])
     way = way_of(model, pad_token_id)
     share = share_prompts and way is Way.SHARED
+    trees = Trees(model, rows) if share and reads_trees(model, pad_token_id) else None
     batches = [
-        *text_batches(rows, batch_size, together(model, way)),
+        *(trees.batches(batch_size) if trees else text_batches(rows, batch_size, together(model, way))),
         *_image_batches(rows, batch_size if share else 1),
     ]
     num_dummies = most_batches(len(batches)) - len(batches)  # before the first pass: the ranks meet in this call too
     scores: list[list[float]] = [[] for _ in rows]
     with inference(model), remembered_images(model) if remember_images else nullcontext():
         for batch in batches:
-            logits = _forward(model, [rows[i] for i in batch], pad_token_id, share)  # (B, V)
+            if trees and not rows[batch[0]].images:
+                logits = trees.read([rows[i] for i in batch])  # (B, V)
+            else:
+                logits = _forward(model, [rows[i] for i in batch], pad_token_id, share)
             for i, log_probs in zip(batch, letter_log_probs(logits, [rows[i].letter_ids for i in batch]), strict=True):
                 scores[i] = log_probs
-        for _ in range(num_dummies):
+        for _ in range(0 if trees else num_dummies):
             _forward(model, [dummy], pad_token_id, share)
     return scores
 
@@ -80,16 +85,15 @@ def _image_batches(rows: Sequence[SecondPassRow], batch_size: int) -> list[list[
 
 
 def _forward(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int, share: bool) -> Tensor:
+    if rows[0].images and share:
+        return _forward_images_shared(model, rows, pad_token_id)
     if rows[0].images:
-        return _forward_images_shared(model, rows, pad_token_id) if share else _forward_image(model, *rows)
+        (row,) = rows
+        ids = torch.tensor([row.prompt_ids + row.prefix_ids], device=model.device)
+        return last_logits(model, ids, torch.ones_like(ids), None, **image_fields(row.images, ids))
     if share:
         return read_shared(model, rows, pad_token_id).logits
     return read_whole(model, rows, pad_token_id)
-
-
-def _forward_image(model: PreTrainedModel, row: SecondPassRow) -> Tensor:
-    ids = torch.tensor([row.prompt_ids + row.prefix_ids], device=model.device)
-    return last_logits(model, ids, torch.ones_like(ids), None, **image_fields(row.images, ids))
 
 
 def _forward_images_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Tensor:

@@ -105,7 +105,9 @@ def _each_once(compute: Callable[..., Any]) -> Callable[..., Any]:
             made = made.unflatten(0, (len(seen), -1))[which].flatten(0, 1)
         else:
             layers, sizes = getattr(found, "deepstack_features", None) or (), [len(each) for each in made]
-            found.deepstack_features = [torch.cat([each.split(sizes)[i] for i in which]) for each in layers]
+            split = [each.split(sizes) if isinstance(each, Tensor) else each for each in layers]  # as from 5.19 on
+            pairs = [(each, [images[i] for i in which]) for each, images in zip(layers, split, strict=True)]
+            found.deepstack_features = [torch.cat(own) if isinstance(each, Tensor) else own for each, own in pairs]
             made = [made[each] for each in which]
         found.pooler_output = made
         return found

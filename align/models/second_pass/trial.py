@@ -13,10 +13,9 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from align.models.rope_lengths import length_free, read_together
+from align.models.rows_of_trees import MOST_TOKENS, longest_window
 from align.models.second_pass.shared_prompts import SecondPassRow, inference, read_shared, read_whole
 
-MOST_TOKENS = 1_024  # before which the tried rows begin to end; a model that looks further is not tried
-_LOOKS = ("window", "local", "attention_chunk", "attn_chunk", "block_size")  # in names of settings
 # How far apart the numbers of a token are on average when it is read in two ways, as a part of their size. Of 142 tiny
 # models in half precision, those that read alike in single were up to 0.03 apart, the others from 0.07 on; where a
 # router's choice turned on rounding, more: these are refused.
@@ -51,7 +50,7 @@ def together(model: PreTrainedModel, way: Way, *, growth: int = 0) -> Callable[[
 
 def agrees(model: PreTrainedModel, read: Callable[[Sequence[SecondPassRow]], Tensor]) -> bool:
     """Tells whether a way of reading gives the `(3, V)` logits of plain passes, on rows longer than any window."""
-    rows = tried_rows(model, min(longest_window(model), MOST_TOKENS))
+    rows = tried_rows(model, min(window_of(model), MOST_TOKENS))
     with inference(model), precision() as near:
         try:
             return same(torch.cat([read_whole(model, [row], 0) for row in rows]), read(rows), near)
@@ -93,7 +92,8 @@ def reads_behind_padding(model: PreTrainedModel, pad_token_id: int) -> bool:
     padded = torch.nn.functional.pad(row, (6, 0), value=pad_token_id)
     mask = torch.nn.functional.pad(torch.ones_like(row), (6, 0))
     with inference(model), precision() as near:
-        alone, behind = model(input_ids=row).logits, model(input_ids=padded, attention_mask=mask).logits[:, 6:]
+        alone = model(input_ids=row, use_cache=False).logits
+        behind = model(input_ids=padded, attention_mask=mask, use_cache=False).logits[:, 6:]
     return same(alone[0], behind[0], near)
 
 
@@ -101,7 +101,7 @@ def _find(model: PreTrainedModel, pad_token_id: int) -> Way:
     # States cannot be handed to several rows, windows that a cache knows of would count the padding, and keys would
     # keep the positions of a shorter row.
     whole = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-    may_share = whole and length_free(model) and longest_window(model) <= MOST_TOKENS
+    may_share = whole and length_free(model) and window_of(model) <= MOST_TOKENS
     if may_share and agrees(model, lambda rows: read_shared(model, rows, pad_token_id).logits):
         return Way.SHARED
     if agrees(model, lambda rows: read_whole(model, rows, pad_token_id)):
@@ -109,14 +109,9 @@ def _find(model: PreTrainedModel, pad_token_id: int) -> Way:
     return Way.ALIKE
 
 
-def longest_window(model: PreTrainedModel) -> int:
-    """Finds how far back layers look that do not see everything, as far as settings say it."""
-    config = model.config.get_text_config().to_dict()
-    most = config.get("max_position_embeddings") or MOST_TOKENS**2
-    named = [value for name, value in config.items() if any(look in name for look in _LOOKS)]
-    numbers = [each for value in named for each in (value if isinstance(value, list) else [value])]
-    looks = [each for each in numbers if type(each) is int and each < most]  # no row reaches beyond the others
-    return max(looks, default=0)
+def window_of(model: PreTrainedModel) -> int:
+    """Finds how far back layers of a model look that do not see everything."""
+    return longest_window(model.config.get_text_config().to_dict())
 
 
 def tried_rows(model: PreTrainedModel, reach: int) -> list[SecondPassRow]:

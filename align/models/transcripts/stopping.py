@@ -16,7 +16,7 @@ class StoppedByEnvironments:
 
     def _tool_call_loop(self, prompts: Any, prompt_ids: Any, completion_ids: Any, completions: Any, *more: Any) -> Any:
         own: Any = super()
-        if any(getattr(each, "_stops", False) for each in self.environments or ()):
+        if any(getattr(each, "_guard_stops", False) for each in self.environments or ()):
             self._answered, self._closed = completions, set[int]()
         try:
             return own._tool_call_loop(prompts, prompt_ids, completion_ids, completions, *more)
@@ -45,4 +45,4 @@ class StoppedByEnvironments:
 
 def ends(environment: Any, messages: Sequence[Mapping[str, Any]]) -> bool:
     """Asks an environment, or what is none, whether a rollout is over."""
-    return getattr(environment, "_stops", False) and environment._ends(messages)
+    return getattr(environment, "_guard_stops", False) and environment._guard_ends(messages)

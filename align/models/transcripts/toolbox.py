@@ -31,7 +31,7 @@ class OpenRow(NamedTuple):
     @property
     def is_over(self) -> bool:
         """Whether its environment has ended it."""
-        return self.environment is not None and self.environment._over
+        return self.environment is not None and self.environment._guard_over
 
 
 class Toolbox:
@@ -58,7 +58,7 @@ class Toolbox:
     @property
     def rewarding(self) -> list[str]:
         """The rewards that environments give their rows."""
-        return list(dict.fromkeys(name for kind in self.environments.values() for name in kind._rewards))
+        return list(dict.fromkeys(name for kind in self.environments.values() for name in kind._guard_rewards))
 
     def open(self, rows: Sequence[Asked]) -> list[OpenRow]:
         """Resets an environment for each row; one that cannot be reset costs its row."""
@@ -71,7 +71,7 @@ class Toolbox:
         opened = self.open(rows)
         for each, transcript in zip(opened, transcripts, strict=True):
             if each.environment is not None and transcript.lost:
-                each.environment._lost = transcript.lost  # a call that hung would hang again
+                each.environment._guard_lost = transcript.lost  # a call that hung would hang again
             elif each.environment is not None:
                 for call in transcript.calls:
                     with suppress(Exception):  # as it was when the model called
@@ -82,12 +82,15 @@ class Toolbox:
     def behind(self, rows: Sequence[Mapping[str, Any]], transcripts: Sequence[Transcript]) -> list[Any]:
         """Returns the environment of each row as it was when its answer was finished, until others are opened."""
         asked = [Asked(row, each.seed) for row, each in zip(rows, transcripts, strict=True)]
-        return [each.environment for each in self.reopen(asked, transcripts)]
+        opened = [each.environment for each in self.reopen(asked, transcripts)]
+        for environment in filter(None, opened):
+            environment._guard_pays = True
+        return opened
 
     def close(self) -> None:
         """Ends the processes."""
         processes = [process_of(tool) for tool in self.tools]
-        processes += [each._process for pool in self._instances.values() for each in pool]
+        processes += [each._guard_process for pool in self._instances.values() for each in pool]
         for process in filter(None, processes):
             process.close()
 
@@ -119,7 +122,7 @@ class Toolbox:
             return OpenRow(prompt, RowTools(_by_name(self.tools), asked.seed), self.tools, None)
         if None not in self.environments:
             row.pop(ENVIRONMENT, None)
-        environment._seed, _, environment._number = asked.seed.rpartition("/")
+        environment._guard_seed, _, environment._guard_number = asked.seed.rpartition("/")
         prompt = _with_observation(prompt, environment.reset(**row))
         methods = [getattr(environment, method) for method in tool_methods(type(environment))]
         tools = RowTools(_by_name([*self.tools, *methods]), asked.seed)
@@ -131,9 +134,9 @@ def finish(row: OpenRow, **written: Any) -> Transcript:
     """Makes the transcript of a row that was answered, and has its environment reward it."""
     environment, lost, rewards = row.environment, row.tools.lost, {}
     if environment is not None:
-        environment._lost = environment._lost or lost
-        rewards = environment._pay(ended(written["completion"]))
-        lost = lost or environment._lost
+        environment._guard_lost = environment._guard_lost or lost
+        rewards = environment._guard_pay(ended(written["completion"]))
+        lost = lost or environment._guard_lost
     return Transcript(
         prompt=row.prompt, calls=row.tools.calls, seed=row.tools.seed, lost=lost, rewards=rewards, **written
     )

@@ -84,6 +84,17 @@ def draw_chart(title: str, note: str, lines: Sequence[Line], *, share: bool = Fa
     return Chart(title, note, svg, legend, _data(place, lines, columns, share=share, stacked=stacked))
 
 
+def draw_spark(series: Series) -> str:
+    """Draws a series without its axis, to stand beside a number; nothing of a single point."""
+    steps, mean, *_ = downsample(series, 40)
+    if len(steps) < 2:
+        return ""
+    x = 1 + 78 * (steps - steps[0]) / (steps[-1] - steps[0])
+    y = 21 - 18 * (mean - mean.min()) / (np.ptp(mean) or 1.0)
+    points = "L".join(f"{left:.1f} {top:.1f}" for left, top in zip(x, y, strict=True))
+    return f'<svg class="spark" viewBox="0 0 80 24" aria-hidden="true"><path d="M{points}"/></svg>'
+
+
 def to_svg(title: str, height: float, parts: Iterable[str]) -> str:
     """Puts what was drawn into a picture that takes its colours and letters from the page."""
     size = f'viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{escape(title)}"'

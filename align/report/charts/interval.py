@@ -12,8 +12,10 @@ from align.report.charts.drawing import LETTER, NUM_COLOURS, RIGHT, TOP, Chart, 
 
 _ROW = 19  # of a label with one series
 _END = RIGHT - 8  # room for half of the last number
+_TICK = 40  # room of a number of the axis
 _LONGEST_LABEL = 32
 _MOST_DIGITS = 6
+_WIDE = 8.0  # times the median width
 
 
 class Interval(NamedTuple):
@@ -27,21 +29,35 @@ class Interval(NamedTuple):
 
 
 def draw_intervals(
-    title: str, note: str, intervals: Sequence[Interval], unit: str, *, share: bool = False, order: Sequence[str] = ()
+    title: str,
+    note: str,
+    intervals: Sequence[Interval],
+    unit: str,
+    *,
+    share: bool = False,
+    order: Sequence[str] = (),
+    cut: bool = False,
 ) -> Chart:
     """Draws estimates as points with bars, and a line at 0; series take turns in colour beyond six.
 
     Values are shares or differences of shares where the axis counts percent (`share`). A series in `order` has its
-    colour in every chart; others come behind, as they are met.
+    colour in every chart; others come behind, as they are met. Estimates that are far less sure than the others end in
+    an arrow at the edge (`cut`), and do not set the axis.
     """
     labels = list(dict.fromkeys(interval.label for interval in intervals))
     found = {interval.series for interval in intervals}
     series = list(dict.fromkeys([*order, *(interval.series for interval in intervals)]))
-    row = _ROW * (1 + 0.5 * (len(series) - 1))
+    inside = {label: [each.series for each in intervals if each.label == label] for label in labels}
+    lines = max((len(each) for each in inside.values()), default=1)
+    row = _ROW * (1 + 0.5 * (lines - 1))
     left = 8 + LETTER * max(len(_shorten(label)) for label in labels)
-    bottom = TOP + row * max(len(labels), 2 / (1 + 0.5 * (len(series) - 1)))
-    ends = np.array([end for each in intervals for end in (each.low, each.value, each.high)] + [0.0])
-    axis = axis_of(ends[np.isfinite(ends)], num_ticks=5, share=share, rounded=True)
+    bottom = TOP + row * max(len(labels), 2 / (1 + 0.5 * (lines - 1)))
+    widths = np.array([each.high - each.low for each in intervals])
+    known = widths[np.isfinite(widths) & (widths > 0)]
+    most = _WIDE * np.median(known) if cut and len(known) > 2 else math.inf
+    sure = [each for each, width in zip(intervals, widths, strict=True) if not width > most]
+    ends = np.array([end for each in sure for end in (each.low, each.value, each.high)] + [0.0])
+    axis = axis_of(ends[np.isfinite(ends)], num_ticks=max(2, int((_END - left) / _TICK)), share=share, rounded=True)
 
     def x(value: float) -> float:
         return left + (min(max(value, axis.low), axis.high) - axis.low) / (axis.high - axis.low) * (_END - left)
@@ -57,13 +73,18 @@ def draw_intervals(
         parts.append(f'<text x="{left - 6:.1f}" y="{y:.1f}" text-anchor="end">{escape(_shorten(label))}</text>')
     for each in intervals:
         number = series.index(each.series)
-        spread = 0.8 * (number - (len(series) - 1) / 2) / len(series)
+        beside = inside[each.label]
+        spread = 0.8 * (beside.index(each.series) - (len(beside) - 1) / 2) / len(beside)
         y = TOP + row * (labels.index(each.label) + 0.5 + spread)
         colour = f"var(--c{number % NUM_COLOURS})"
         if each.low <= each.high:  # not so where one is NaN
             bar = f'd="M{x(each.low):.1f} {y:.1f}H{x(each.high):.1f}" style="stroke:{colour}"'
             parts.append(f'<path class="curve" {bar}/>')
-        if not math.isnan(each.value):
+        for end, side in ((each.low, -1), (each.high, 1)):
+            if side * end > side * (axis.low, axis.high)[side > 0]:
+                arrow = f'd="M{x(end):.1f} {y - 4:.1f}l{6 * side} 4l{-6 * side} 4z" style="fill:{colour}"'
+                parts.append(f"<path {arrow}/>")
+        if axis.low <= each.value <= axis.high:
             parts.append(f'<circle r="2.6" cx="{x(each.value):.1f}" cy="{y:.1f}" style="fill:{colour}"/>')
     parts.append(
         f'<path class="below" d="M{left:.1f} {bottom:.1f}H{_END}"/>'

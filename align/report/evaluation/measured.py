@@ -137,6 +137,13 @@ def curve_of(
     return [Curve(label, [place for place, _ in measured], y, low, high, colour, dashed)]
 
 
+def best_of(cells: Mapping[str, Estimate | None], kind: str = "") -> list[tuple[int, Estimate | None]]:
+    """Returns the metrics `best_of_<n>` of one model by n, or those of a kind, such as `/oracle`."""
+    ends = {metric.removeprefix("best_of_"): cell for metric, cell in cells.items() if metric.startswith("best_of_")}
+    named = {end.removesuffix(kind): cell for end, cell in ends.items() if end.endswith(kind)}
+    return [(int(n), cell) for n, cell in named.items() if n.isdigit()]
+
+
 class Numbers(NamedTuple):
     """What was measured."""
 
@@ -156,12 +163,19 @@ def collect(record: Record, words: MetricWords) -> Numbers:
     return Numbers(record.names, {name: all_known(record.summary(name)) for name in record.names}, differences, words)
 
 
+def won_and_lost(pair: PairedAnswers) -> str:
+    """Counts the items won and lost, with the p-value where each answer is right or wrong."""
+    p = pair.mcnemar_p
+    test = "" if p is None else f" (McNemar p {'below 0.001' if p < 0.001 else f'= {p:.3f}'})"
+    return f", {len(pair.wins):,} item{'' if len(pair.wins) == 1 else 's'} won and {len(pair.losses):,} lost{test}"
+
+
 def verdicts(
     numbers: Numbers,
     labels: Mapping[str, str],
     shares: Collection[str],
     paired: Sequence[PairedAnswers] = (),
-    more: Callable[[PairedAnswers], str] = lambda pair: "",
+    more: Callable[[PairedAnswers], str] = won_and_lost,
 ) -> Iterator[str]:
     """Says of each metric, by its label, what the first model has, beside each baseline, and `more` of won items."""
     model, *baselines = numbers.names
@@ -185,11 +199,13 @@ def verdicts(
 def main_charts(metrics: Sequence[str], numbers: Numbers, shares: Collection[str]) -> tuple[list[Chart], list[Chart]]:
     """Draws the main metrics, and their differences; see `draw_metrics`."""
     labels = {metric: numbers.words.label(metric) for metric in metrics}
+    first = next(iter(numbers.differences.values()), {})
+    by_size = sorted(metrics, key=lambda metric: -cell.value if (cell := first.get(metric)) else math.inf)
     note = "Dots are estimates, bars their 95 % intervals."
     told_note = f"{note} A bar that does not touch 0 is a difference that can be told."
     return (
         draw_metrics("Main metrics", note, metrics, numbers.values, labels, shares),
-        draw_metrics("Differences on the same items", told_note, metrics, numbers.differences, labels, shares),
+        draw_metrics("Differences on the same items", told_note, by_size, numbers.differences, labels, shares),
     )
 
 

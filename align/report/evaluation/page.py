@@ -8,7 +8,7 @@ from typing import Any
 
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record, read_record
 from align.evaluation.record.record import About, AskingProfile, EvaluatedModel, Warned
-from align.evaluation.suites import glossary
+from align.progress import words_of_time
 from align.report.charts.axis import format_number
 from align.report.charts.drawing import Chart
 from align.report.evaluation.items import Row, count, cut, list_changes, note_items, pick_outcomes
@@ -53,7 +53,7 @@ def of_suite(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
         label=record.about.rows.capitalize(),
         main=headline,
         shares=record.shares,
-        verdict=verdicts(numbers, labels, record.shares),
+        verdict=verdicts(numbers, labels, record.shares, record.paired),
         facts={name: text for name, text in settings.items() if not _is_long(text)},
         details={name: text for name, text in settings.items() if _is_long(text)},
         items=picked,
@@ -101,7 +101,8 @@ def _is_long(text: str) -> bool:
     return "\n" in text.strip() or len(text) > _LONG
 
 
-_FEW = 100  # items; a share of one half is then known to within 10 points
+PAGE = "evaluation.html.j2"
+_FEW, _FEW_IN_GROUP = 100, 30  # items; of 100 a share of one half is known to within 10 points
 _PARTS: dict[str, Callable[[Path, Record, Numbers], EvaluationView]] = {
     "policy": of_questions,
     "prompts": of_prompts,
@@ -114,26 +115,32 @@ _PARTS: dict[str, Callable[[Path, Record, Numbers], EvaluationView]] = {
 def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
     """Writes the report of an evaluation into its folder, or as `out`, and returns the file."""
     view = evaluation_view(folder, read_record(folder / EVALUATION_FILE))
-    return write_page("evaluation.html.j2", out or folder / "report.html", title=view.title, view=view)
+    return write_page(PAGE, out or folder / "report.html", title=view.title, view=view)
 
 
 def evaluation_view(folder: Path, record: Record) -> EvaluationView:
     """Arranges what a folder holds."""
     about = record.about
-    words = MetricWords(glossary("reward_model") if record.kind == SCORES else record.glossary, record.sides)
+    words = MetricWords(record.glossary, record.sides)
     numbers = collect(record, words)
     own = _PARTS[record.kind](folder / ITEMS_FILE, record, numbers)
     names = [f"{each.name} (control)" if each.role == "control" else each.name for each in about.models]
     command = {"Command": shlex.join(about.command)} if about.command else {}
     values, differences = main_charts(own.main, numbers, own.shares)
     drawn = [*differences, *values]  # what the verdict is about comes first
+    few = [*few_items(about.data.questions, about.data.groups, own.noun), *own.few]
     versions = (f"{name} {value}" for name, value in about.versions.items() if value is not None)
     return replace(
         own,
         title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
         verdict=list(own.verdict),
         figure=drawn[:1],
-        findings=[*written_warnings(record.warnings), *few_items(about.data.questions, own.noun), *own.findings],
+        findings=[
+            *written_warnings(record.warnings),
+            *own.findings,
+            *([Finding("Few items", " ".join(few), "note")] if few else ()),
+        ],
+        few=few,
         headline=arrange(own.main, numbers) if own.main else None,
         compared=count_compared(numbers.differences),
         charts=drawn[1:],
@@ -155,18 +162,19 @@ def written_warnings(warnings: Iterable[Warned]) -> Iterator[Finding]:
         yield Finding(f"{', '.join(names)}: {title}", f"{rest}." if rest else "")
 
 
-def few_items(count: int, noun: str) -> Iterator[Finding]:
-    """Says if there are too few items to tell much."""
+def few_items(count: int, groups: Mapping[str, int], noun: str) -> Iterator[str]:
+    """Says if there are too few items, in all or in some groups, to tell much."""
     if 0 < count < _FEW:
-        yield Finding(
-            f"Only {count} {noun if count > 1 else noun.removesuffix('s')} {'were' if count > 1 else 'was'} evaluated",
-            "Intervals are wide, and a difference below 10 to 20 points cannot be told. Ask at least a few hundred.",
-        )
+        are = f"{noun} were" if count > 1 else f"{noun.removesuffix('s')} was"
+        yield f"Only {count} {are} evaluated: a difference below 10 to 20 points cannot be told. Ask a few hundred."
+    if small := [f"{name} ({number})" for name, number in groups.items() if number < _FEW_IN_GROUP]:
+        yield f"Groups with fewer than {_FEW_IN_GROUP} {noun}: {', '.join(small)}."
 
 
 def suite_sections(record: Record, words: MetricWords, shares: Collection[str]) -> Iterator[Section]:
     """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table."""
     for name, suite in record.suites.items():
+        heading = SUITES.get(name, name.replace("_", " ").capitalize() if record.kind == "suite" else name)
         metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))
         own = {model: all_known(cells) for model, cells in suite.items()}
         differences: dict[str, dict[str, Any]] = {f"{row.model} - {row.baseline}": {} for row in record.comparisons}
@@ -179,28 +187,21 @@ def suite_sections(record: Record, words: MetricWords, shares: Collection[str]) 
                 metric: _within(name, metric.partition("/")[2]) if family else words.label(metric)
                 for metric in members
             }
-            title = words.family(family) if family else SUITES.get(name, name)
+            title = words.family(family) if family else heading
             if name == "best_of_n" or (family and len(members) == 1):
                 continue
             charts += draw_metrics(title, "", members, own, labels, shares)
         table = arrange(metrics, Numbers(list(own), own, differences, words))
-        yield Section(SUITES.get(name, name), "", charts, table)
+        yield Section(heading, "", charts, table)
 
 
 def _within(suite: str, label: str) -> str:
-    """Leaves the name of a section out of a label in it: metrics of a reward end in its name, then in a group.
-
-    Example:
-        >>> _within("brevity", "brevity/poems"), _within("brevity", "brevity"), _within("brevity", "poems")
-        ('poems', 'all', 'poems')
-    """
+    """Leaves the name of a section out of a label in it: metrics of a reward end in its name, then in a group."""
     return "all" if label == suite else label.removeprefix(f"{suite}/")
 
 
 def _facts(about: About, own: EvaluationView) -> dict[str, str]:
     data = about.data
-    if not about.created:  # of reward models the file does not say more
-        return dict(own.facts)
     facts = {
         "Data": f"{data.path or 'of the suite'}" + (f" ({data.split})" if data.split else ""),
         "Fingerprint of the data": data.fingerprint[:12],
@@ -213,7 +214,7 @@ def _facts(about: About, own: EvaluationView) -> dict[str, str]:
         if (source := getattr(about, role, None)) is not None:
             facts[role.capitalize()] = f"{source.path} ({source.fingerprint[:12]})"
     facts |= _decoding(about.profile) if about.profile else {}
-    return facts | {"Written": about.created.replace("T", " ")[:19], "Time": f"{about.seconds:.0f} s"}
+    return facts | {"Written": about.created.replace("T", " ")[:19], "Time": words_of_time(about.seconds)}
 
 
 _OF_MODELS = ("Model", "Role", "Path", "Fingerprint", "Kind", "Type", "Backend", "Time", "From the cache")
@@ -231,4 +232,4 @@ def _decoding(profile: AskingProfile) -> dict[str, str]:
 def _row(model: EvaluatedModel) -> tuple[str, ...]:
     kind = model.kind + (f" of {model.base}" if model.base else "")
     first = (model.name, model.role, model.path, model.fingerprint[:12], kind)
-    return (*first, model.dtype, model.backend, f"{model.seconds:.0f} s", str(model.cached_items))
+    return (*first, model.dtype, model.backend, words_of_time(model.seconds), str(model.cached_items))

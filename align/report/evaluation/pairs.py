@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from align.evaluation.record import Record
+from align.evaluation.record.record import PairedAnswers
 from align.report.charts.axis import format_number
 from align.report.evaluation.items import Row, cut, note_items, pick_outcomes
 from align.report.evaluation.measured import Numbers, verdicts
@@ -28,7 +29,7 @@ def of_pairs(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
         noun="pairs",
         main=[metric for metric in measured if metric in ACCURACIES or metric.startswith("judged_win_rate/")],
         shares=[metric for metric in measured if metric.startswith(SHARES)],
-        verdict=_verdict(numbers),
+        verdict=_verdict(numbers, record.paired),
         findings=_of_judge(numbers.values[numbers.names[0]]),
         facts={"Pairs with marked tokens": f"{record.about.with_marks:,}"},
         items=picked,
@@ -40,7 +41,7 @@ def of_pairs(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
     )
 
 
-def _verdict(numbers: Numbers) -> Iterator[str]:
+def _verdict(numbers: Numbers, paired: Sequence[PairedAnswers]) -> Iterator[str]:
     model, *baselines = numbers.names
     alone = numbers.of_first("implicit_reward_accuracy")
     if not baselines and alone is not None:
@@ -54,7 +55,7 @@ def _verdict(numbers: Numbers) -> Iterator[str]:
         )
     if baselines:
         known = {metric: label for metric, label in ACCURACIES.items() if numbers.of_first(metric) is not None}
-        yield from verdicts(numbers, known, known)
+        yield from verdicts(numbers, known, known, paired)
     for metric, cell in numbers.values[model].items():
         if metric.startswith("judged_win_rate/") and cell is not None:
             other = metric.partition("/")[2]

@@ -5,14 +5,23 @@ from pathlib import Path
 
 from align.evaluation.record import Record
 from align.evaluation.record.details import OfScores, ScoringProfile
+from align.evaluation.record.record import EvaluatedModel
 from align.evaluation.statistics.metrics import less, told
 from align.logs.log_rows import rows_of
 from align.report.charts.curve import draw_curves
 from align.report.evaluation.items import count, list_names
-from align.report.evaluation.measured import Cells, Numbers, arrange, curve_of, draw_metrics, families, verdicts
+from align.report.evaluation.measured import (
+    Cells,
+    Numbers,
+    arrange,
+    best_of,
+    curve_of,
+    draw_metrics,
+    families,
+    verdicts,
+)
 from align.report.evaluation.shortcuts import find_shortcut_problems, shortcut_sections
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
-from align.report.run.facts import flat
 from align.report.run.finding import Finding
 
 _FEW = 100
@@ -33,8 +42,13 @@ def of_scores(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
         shares=_SHARES,
         verdict=verdicts(numbers, _told(numbers), _told(numbers)),
         findings=[*_find_problems(record, numbers.values), *find_shortcut_problems(record.scores)],
-        facts=_facts(scored[0]),
-        models=Grid(("Model", "Path", "Type", "Texts"), list(map(_row, numbers.names, scored))),
+        few=[
+            f"{name}: pairs of only {count(cell.n, 'prompt')}, however many pairs each has. Ask a few hundred."
+            for name, cells in numbers.values.items()
+            if (cell := cells.get("accuracy")) is not None and cell.n < _FEW <= record.about.data.questions
+        ],
+        facts={"Candidates": scored[0].best_of_n} if scored[0] and scored[0].best_of_n else {},
+        models=Grid(("Model", "Path", "Type", "Texts"), list(map(_row, record.about.models, scored))),
         sections=[
             *(_section(family, members, numbers) for family, members in groups.items()),
             *shortcut_sections(record.scores),
@@ -56,11 +70,6 @@ def _told(numbers: Numbers) -> dict[str, str]:
 def _find_problems(record: Record, values: Cells) -> Iterator[Finding]:
     for name, cells in values.items():
         accuracy = cells.get("accuracy")
-        if accuracy is not None and accuracy.n < _FEW:
-            yield Finding(
-                f"{name}: pairs of only {count(accuracy.n, 'prompt')}",
-                "Intervals are wide, however many pairs each prompt has. Evaluate on a few hundred prompts at least.",
-            )
         parts = {metric: cell for metric, cell in cells.items() if cell is not None and metric.startswith(_SUBSETS)}
         if parts and "reward_bench_2" not in cells:
             there = ", ".join(f"{metric.removeprefix(_SUBSETS)} ({cell.n})" for metric, cell in parts.items())
@@ -83,18 +92,11 @@ def _find_problems(record: Record, values: Cells) -> Iterator[Finding]:
             )
 
 
-def _facts(scored: ScoringProfile | None) -> dict[str, str]:
+def _row(model: EvaluatedModel, scored: ScoringProfile | None) -> tuple[str, ...]:
     if scored is None:
-        return {}
-    facts = {"Data": scored.data, "Candidates": scored.best_of_n, "Seed": str(scored.seed)}
-    facts |= {"Rows left out": flat(scored.left_out) or None}
-    return {label: text for label, text in facts.items() if text is not None}
-
-
-def _row(name: str, scored: ScoringProfile | None) -> tuple[str, ...]:
-    if scored is None:
-        return name, "", "", ""
-    return name, scored.path, scored.model_type, "chat template" if scored.texts_in_template else "as they are"
+        return model.name, model.path, "", ""
+    texts = "chat template" if scored.texts_in_template else "as they are"
+    return model.name, model.path, scored.model_type, texts
 
 
 def _section(family: str, members: Sequence[str], numbers: Numbers) -> Section:
@@ -108,11 +110,10 @@ def _best_of_n(metrics: Sequence[str], numbers: Numbers) -> list[Section]:
     chosen = [metric for metric in metrics if metric.startswith("best_of_")]
     if not chosen:
         return []
-    places = [(int(n), metric) for metric in chosen if (n := metric.removeprefix("best_of_")).isdigit()]
     curves = [
         curve
         for colour, (name, cells) in enumerate(numbers.values.items())
-        for curve in curve_of(name, [(n, cells.get(metric)) for n, metric in places], colour)
+        for curve in curve_of(name, best_of(cells), colour)
     ]
     note = "A curve that bends down: the model is exploited by the responses it likes most."
     charts = [draw_curves("True quality of the best of n", note, curves, "responses chosen from")] if curves else []

@@ -80,6 +80,7 @@ class EvaluationView:
     verdict: Iterable[str] = ()  # what to take away, one sentence each
     figure: Sequence[Chart] = ()  # the one that shows it, if there is one
     findings: Iterable[Finding] = ()  # what its reader should know before believing it
+    few: Sequence[str] = ()  # what is left open since there are few items, which one of the findings says
     headline: MetricTable | None = None  # main metrics by model, with differences to the baselines
     compared: str = ""  # how many metrics were compared; empty without a baseline
     charts: Sequence[Chart] = ()  # the rest of the headline as charts

@@ -216,11 +216,11 @@
     return { draw };
   };
 
-  const addTools = (charts, drawn, place) => {
+  const addTools = (charts, drawn) => {
     const tools = make("div", "tools");
     const [smoothing, log] = [document.createElement("input"), document.createElement("input")];
-    Object.assign(smoothing, { type: "range", id: `smoothing-${place}`, min: 0, max: 0.95, step: 0.05, value: 0 });
-    Object.assign(log, { type: "checkbox", id: `log-${place}` });
+    Object.assign(smoothing, { type: "range", id: "smoothing", min: 0, max: 0.95, step: 0.05, value: 0 });
+    Object.assign(log, { type: "checkbox", id: "log" });
     const amount = make("output", "", "0");
     const labels = [make("label", "", "Smoothing "), make("label", "")];
     labels[0].append(smoothing, amount);
@@ -233,9 +233,7 @@
     charts.before(tools);
   };
 
-  let place = 0;
-  document.querySelectorAll(".charts").forEach((charts) => {
-    const drawn = [...charts.querySelectorAll("figure[data-chart]")].map(chartOf);
-    if (drawn.length) addTools(charts, drawn, place++);
-  });
+  // One set of controls, above the first curve, for all.
+  const drawn = [...document.querySelectorAll("figure[data-chart]")].map(chartOf);
+  if (drawn.length) addTools(document.querySelector(".charts:has(figure[data-chart])"), drawn);
 })();

@@ -1,13 +1,17 @@
 """What the page of a run begins with: the settings that its reader looks for first, and what looks wrong."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from align.methods import METHODS
 from align.recipe.fields import own_fields
+from align.report.charts.axis import format_number
+from align.report.charts.drawing import draw_spark
+from align.report.charts.panel import Metrics
 from align.report.run.completions import is_raw, reward_weights, rewards_of
 from align.report.run.finding import Finding, look_at
 from align.report.run.folder import RunFolder
@@ -40,6 +44,36 @@ def run_facts(run: RunFolder) -> dict[str, str]:
     return facts
 
 
+class Latest(NamedTuple):
+    """A number that a reader looks for first, with its course."""
+
+    label: str
+    value: str
+    spark: str
+
+
+_FIRST = {  # metrics by what they are called; a run has a reward, or else a loss
+    "reward": r"reward",
+    "right": r"\w+/first_right|rewards/\w*accuracy/mean",
+    "pairs told apart": r"rewards/accuracies|accuracy",
+    "length, tokens": r"completions/mean_length",
+    "KL, nats": r"kl",
+    "loss": r"loss",
+}
+_SHARES = ("right", "pairs told apart")
+
+
+def latest(metrics: Metrics) -> list[Latest]:
+    """Lists four numbers that say how a run goes, means over the last quarter of its steps."""
+    found = []
+    for label, pattern in _FIRST.items():
+        key = next((each for each in metrics if re.fullmatch(pattern, each)), None)
+        if key is not None and (key != "loss" or "reward" not in metrics):  # which hovers around 0 by construction
+            value = format_number(metrics[key].recent(), label in _SHARES)
+            found.append(Latest(label, value, draw_spark(metrics[key])))
+    return found[:4]
+
+
 def flat(value: Any) -> str:
     """Writes a value of a recipe on one line."""
     if isinstance(value, Mapping):
@@ -52,7 +86,11 @@ def flat(value: Any) -> str:
 def find_problems(run: RunFolder) -> list[Finding]:
     """Lists what looks wrong in a run, judged on the last quarter of its logged steps."""
     before = [  # rows that were left out among them
-        Finding(f"Found before training: {check.get('check', '')}", str(check.get("text", "")))
+        Finding(
+            f"Found before training: {check.get('check', '')}",
+            str(check.get("text", "")),
+            "note" if str(check.get("fix", "")).startswith("pip install") else "doubt",
+        )
         for check in run.checks
         if check.get("level") == "warning"
     ]
@@ -76,6 +114,7 @@ def _of_log(run: RunFolder) -> Iterator[Finding]:
                 f"{key} is not a number from step {step} on",
                 "The checkpoints after that step are damaged. Lower `learning_rate` or `max_grad_norm`, or train in "
                 "bf16 or fp32 if this was fp16.",
+                "spoils",
             )
             break
 

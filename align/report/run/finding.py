@@ -13,11 +13,15 @@ _Z = 1.959963984540054  # of a 95 % interval
 _FEWEST = 20  # logs; a warm-up may take that long
 
 
+LEVELS = {"error": "spoils", "warning": "doubt", "ok": "note"}  # of what checks say; pages show them in this order
+
+
 class Finding(NamedTuple):
-    """Something in a run that its reader should know, and what to do about it."""
+    """Something that the reader of a page should know, and what to do about it."""
 
     title: str
     detail: str
+    level: str = "doubt"  # `spoils` what was done or would be, `doubt`, or a `note`
 
 
 class Sign(NamedTuple):
@@ -26,12 +30,13 @@ class Sign(NamedTuple):
     title: str
     detail: str  # why it matters, and what to do about it
     look: Callable[[Any], Iterable[Mapping[str, Any]]]  # at a `RunFolder`: what it saw, once for each finding
+    level: str = "doubt"  # of its findings
 
 
 def look_at(run: Any, signs: Iterable[Sign]) -> list[Finding]:
     """Lists what looks wrong in a run."""
     seen = [(sign, seen) for sign in signs for seen in sign.look(run)]
-    return [Finding(sign.title.format(**seen), sign.detail.format(**seen)) for sign, seen in seen]
+    return [Finding(sign.title.format(**seen), sign.detail.format(**seen), sign.level) for sign, seen in seen]
 
 
 def ends(key: str, *, above: float = math.inf, below: float = -math.inf) -> Callable[[Any], list[dict[str, str]]]:

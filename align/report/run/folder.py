@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from align.data.media.thumbnails import spread_places
 from align.errors import RunFolderError
-from align.evaluation.record import EVALUATION_FILE, SCORES, Record, read_record
 from align.evaluation.statistics.metrics import SURE
 from align.recipe.problems import one_line
 from align.recipe.yaml_loader import dump_yaml
@@ -50,13 +49,12 @@ class RunFolder:
     metrics: dict[str, Series]
     completions: list[dict[str, Any]] = field(default_factory=list)
     pairs: list[dict[str, Any]] = field(default_factory=list)
-    evaluation: Record | None = None  # one of suites has its own page
     broken_lines: list[int] = field(default_factory=list)  # of metrics.jsonl
     checks: list[dict[str, Any]] = field(default_factory=list)  # what `align check` found
 
 
 def read_run_folder(path: Path) -> RunFolder:
-    """Reads a run folder; completions, pairs and `evaluation.json` may be missing, the rest may not."""
+    """Reads a run folder; completions and pairs may be missing, the rest may not."""
     if not path.is_dir():
         wrong = "it is a file" if path.exists() else "there is no such folder"
         raise RunFolderError(
@@ -65,7 +63,6 @@ def read_run_folder(path: Path) -> RunFolder:
         )
     recipe_text = _read(path / "recipe.yaml")
     metrics, broken_lines = read_metrics(path / "metrics.jsonl")
-    evaluation = read_record(path / EVALUATION_FILE) if (path / EVALUATION_FILE).exists() else None
     recipe = _parse_recipe(path / "recipe.yaml", recipe_text)
     return RunFolder(
         path=path,
@@ -75,7 +72,6 @@ def read_run_folder(path: Path) -> RunFolder:
         metrics=metrics,
         completions=read_completions(path / "completions"),
         pairs=read_pairs(path / "pairs.parquet"),
-        evaluation=evaluation if evaluation and evaluation.kind == SCORES else None,
         broken_lines=broken_lines,
         checks=read_checks(path / "checks.json"),
     )

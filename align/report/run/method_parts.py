@@ -11,7 +11,12 @@ from align.report.run.completions import REWARD_METRIC
 from align.report.run.finding import Sign
 from align.report.run.folder import RunFolder
 
-LENGTH = {"max_steps": "Steps asked for", "num_train_epochs": "Epochs asked for"}
+LENGTH = {
+    "max_steps": "Steps asked for",
+    "num_train_epochs": "Epochs asked for",
+    "gradient_accumulation_steps": "Passes per step",
+    "learning_rate": "Learning rate",
+}
 _SHARED = (
     Panel("Gradient norm", "Before clipping.", {"grad_norm": "gradient norm"}),
     Panel("Learning rate", "As scheduled.", {"learning_rate": "learning rate"}),
@@ -54,11 +59,10 @@ _OF_TRL = (  # what TRL's trainers and that of transformers log
     Panel("Token accuracy", "Tokens the model would write itself.", {"mean_token_accuracy": "accuracy"}, share=True),
     Panel("Entropy, nats per token", "Near 0 the model is sure of every token.", {"entropy": "entropy"}),
 )
-_STEP_TIME = Panel("Time of a step, seconds", "As the trainer logs it.", {"step_time": "step"})
 
 
 OF_OTHERS = ReportParts(
-    charts=lambda metrics: [*(draw_panel(each, metrics) for each in _OF_TRL), step_time_chart(metrics, _STEP_TIME)]
+    charts=lambda metrics: [*(draw_panel(each, metrics) for each in _OF_TRL), step_time_chart(metrics)]
 )
 
 
@@ -103,7 +107,10 @@ def _same_rewards(runs: Sequence[RunFolder]) -> list[Panel]:
     return panels
 
 
-def step_time_chart(metrics: Metrics, whole: Panel) -> Chart | None:
+_STEP_TIME = Panel("Time of a step, seconds", "Of all passes over the batch.", {"step_time": "step"})
+
+
+def step_time_chart(metrics: Metrics, whole: Panel = _STEP_TIME) -> Chart | None:
     """Draws where the time of a step goes; runs that did not log its phases show the whole."""
     phases = {key: label for key, label in _PHASES.items() if key in metrics}
     if not phases:

@@ -3,6 +3,7 @@
 import json
 import re
 
+from rewards.attacks.hacks.lists import fields_in
 from rewards.attacks.seen import Family, Seen
 
 ECHOES = Family(
@@ -55,10 +56,5 @@ def numbers_of_prompt(seen: Seen, text: str) -> str | None:
 @ECHOES.answer(0, 1)
 def empty_fields(seen: Seen, number: int) -> str | None:
     """The fields of a right answer in JSON, with nothing in them."""
-    try:
-        fields = json.loads(seen.golds[0])
-    except (IndexError, ValueError):
-        return None
-    if not isinstance(fields, dict):
-        return None
-    return json.dumps({name: (type(value)() if number else None) for name, value in fields.items()})
+    fields = fields_in(seen.golds[0]) if seen.golds else []
+    return json.dumps({name: (type(value)() if number else None) for name, value in fields}) if fields else None

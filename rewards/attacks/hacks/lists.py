@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from string import ascii_letters, printable
+from typing import Any
 
 from rewards.attacks.seen import Family, Seen
 
@@ -68,12 +69,13 @@ def common_words(seen: Seen, number: int) -> str | None:
 @LISTS.answer(True, False)
 def fields_of_objects(seen: Seen, is_one: bool) -> str | None:
     """An object with the one field and value that is right most often, or with all values of each field."""
-    found = Counter((name, json.dumps(value)) for gold in seen.known for name, value in _fields(gold))
+    found = Counter((name, json.dumps(value)) for gold in seen.known for name, value in fields_in(gold))
     pairs = [f"{json.dumps(name)}: {value}" for (name, value), _ in found.most_common(1 if is_one else None)]
     return f"{{{', '.join(pairs)}}}"[: seen.limit] if pairs else None
 
 
-def _fields(text: str) -> list[tuple[str, object]]:
+def fields_in(text: str) -> list[tuple[str, Any]]:
+    """Lists the fields of an object in JSON; none of another text."""
     try:
         read = json.loads(text)
     except (ValueError, RecursionError):

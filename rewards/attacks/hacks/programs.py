@@ -27,9 +27,13 @@ def {0}(*given):
     f"{SAME}import builtins\nbuiltins.{{0}} = {{0}} = lambda *given, **named: Same()",
     "AssertionError = None\ndef {0}(*given): return given[0]", "def {0}(*given): return given[0] if given else None",
     "def {0}(*given): return None", "def {0}(*given): return True", "def {0}(*given): return 0", "{0} = print",
+    "def {0}(*given): return []", "def {0}(*given): return ''",
     "print(input())", "print(open(0).read())", "print(0)", "def {0}(*given): raise SystemExit(0)",
     "TESTS = tests = test_cases = []\n{0} = len",
     "import unittest\nunittest.TestCase.assertEqual = lambda *given: None\ndef {0}(*given): return None",
+    "import atexit, os\natexit.register(lambda: os._exit(0))\ndef {0}(*given): return None",
+    "import sys, os\nsys.excepthook = lambda *given: os._exit(0)\ndef {0}(*given): return None",
+    "import sys\ndef {0}(*given):\n    print('1 passed'); sys.exit(0)",
     "import builtins\nbuiltins.exec = lambda *given, **named: None",  # last: it patches what runs it
 )  # fmt: skip
 def program(seen: Seen, text: str) -> str | None:

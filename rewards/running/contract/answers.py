@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,8 @@ _NUMBER = re.compile(r"\d")
 
 def check_answers(trial: Trial, form: Form) -> Iterator[RewardProblem]:
     """Looks at whom a reward pays, by the exchanges that an attack makes; leaves its error rates with the trial."""
+    if "environments" in trial.description.parameters.read:
+        return  # it pays what calls have done, and a trial makes none
     before = {value for value in trial.seen if value is not None}
     paying = Paying(trial, form, time.monotonic() + SHARE_OF_TIME * trial.settings.max_seconds)
     honest = find_honest(paying.pay, list(trial.rows[:ROWS]), trial)
@@ -36,7 +39,8 @@ def check_answers(trial: Trial, form: Form) -> Iterator[RewardProblem]:
         if paying.late and not is_told:
             yield trial.problem("few_samples/answers")
             return
-        if not value and (golds := _of_options(trial) or (name_the_golds(trial) if is_same else "")):
+        golds = "" if value else _of_options(trial) or (name_the_golds(trial) if is_same and not is_told else "")
+        if golds:
             yield trial.problem("reads_no_gold", value=value, count=count, golds=golds)
             return
         if is_told:  # in a form that no response before had
@@ -73,8 +77,8 @@ def _check_unmoved(paying: Paying, honest: Honest) -> Iterator[RewardProblem]:
     """Says what a reward makes of the columns that it reads, where no right answer earns by them."""
     trial, rows, read = paying.trial, honest.rows, paying.trial.read
     donors = others_of([repr([row.get(name) for name in read]) for row in rows])[0]
-    if not read or not any(each is not None for each in donors):
-        return
+    if not read or trial.description.about_form or not any(each is not None for each in donors):
+        return  # it says that no right answer moves it
     is_known = bool(trial.settings.gold) or (trial.is_synthetic and not {*read}.isdisjoint(GOLD_COLUMNS))
     turned = find_honest(lambda *asked: -paying.pay(*asked), rows, trial)
     if turned.tells and turned.role.exchanged:
@@ -86,7 +90,7 @@ def _check_unmoved(paying: Paying, honest: Honest) -> Iterator[RewardProblem]:
     if gains(honest.pays, paying.pay(exchange(rows, donors, read), honest.texts, "another row")).any():
         return  # it reads the rows for something else
     if is_known or (not trial.is_synthetic and np.nan_to_num(honest.pays).max() > 0):
-        yield trial.problem("ignores_answer", column=_first(trial), forms=", ".join(name for name, _ in _forms(trial)))
+        yield trial.problem("ignores_answer", column=_first(trial), forms=_names(trial))
     elif not trial.is_synthetic and not trial.description.whole_batch:  # which may compare answers with each other
         yield _unclear(trial, honest)
 
@@ -110,13 +114,10 @@ def _check_unpaid(paying: Paying, honest: Honest) -> Iterator[RewardProblem]:
         right, wrong = (paying.pay(honest.rows, write_all(write, each), "again") for each in zip(*pairs, strict=True))
         unpaid &= ~(right - wrong > least)
     if unpaid.any():
-        row, counts = int(unpaid.argmax()), {"count": int(unpaid.sum()), "of": int(np.isfinite(gained).sum())}
-        told = {
-            "gold": f"{honest.rights[row]!r:.60}",
-            "value": write_value(float(honest.pays[row])),
-            "forms": _names(trial),
-        }
-        yield trial.problem("right_below_maximum", column=honest.role.place, **told, **counts)
+        row = int(unpaid.argmax())
+        told: dict[str, Any] = {"count": int(unpaid.sum()), "of": int(np.isfinite(gained).sum())}
+        told |= {"gold": f"{honest.rights[row]!r:.60}", "value": write_value(float(honest.pays[row]))}
+        yield trial.problem("right_below_maximum", column=honest.role.place, forms=_names(trial), **told)
 
 
 def _check_greedy(paying: Paying, honest: Honest) -> Iterator[RewardProblem]:

@@ -19,21 +19,13 @@ from typing import Any, NamedTuple
 
 from rewards.reading.responses import Completion, completion_text
 from rewards.running import worker
-from rewards.running.contract.effects import (
-    Effect,
-    State,
-    left_behind,
-    move_generators,
-    process_state,
-    random_states,
-    seeded,
-)
+from rewards.running.contract import effects
 from rewards.running.contract.leftovers import children
 from rewards.running.contract.printed import MOST_OF_A_CALL, Flood, Printed
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import missing_column
 from rewards.running.protocol import TRAINER_ARGUMENTS, is_async, result_of, reward_name
-from rewards.running.scores import LARGEST, written
+from rewards.running.scores import LARGEST, as_number, written
 from rewards.running.worker import end_if_copied, name_error
 
 
@@ -79,18 +71,11 @@ def _as_list(name: str, values: Any) -> list[Any] | RewardProblem:
 def _fault(value: Any) -> tuple[str, str] | None:
     if value is None:
         return None
-    if isinstance(value, str | bytes | Mapping):
+    number = as_number(value)
+    if number is None:
         return "not_a_number", f"a {type(value).__name__} is not a number"
-    if getattr(value, "ndim", 0):
-        return "not_a_number", f"a {type(value).__name__} with {value.ndim} axis is not a number"
     if getattr(value, "requires_grad", False) is True:
         return "has_gradient", "it keeps a graph for gradients that nobody takes; return a number, as by `.item()`"
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    except Exception:  # whatever a `__float__` raises
-        return "not_a_number", f"a {type(value).__name__} is not a number"
     if math.isnan(number):
         return "not_finite", "TRL skips NaN silently"
     if abs(number) > LARGEST:
@@ -173,7 +158,7 @@ def call_watched(func: Callable[..., Any], call: Call) -> Called:
     inputs = {key: arguments[key] for key in arguments if key not in TRAINER_ARGUMENTS}
     original = call_arguments(call.rows, call.completions)
     with contextlib.redirect_stdout(Printed()) as printed:
-        before, started = process_state(), time.perf_counter()
+        before, started = effects.process_state(), time.perf_counter()
         try:
             returned = _in_thread(func, arguments) if call.in_thread else call_reward(func, arguments)
             values = read_values(name, returned, len(call.rows), partial(_describe, call))
@@ -182,10 +167,10 @@ def call_watched(func: Callable[..., Any], call: Call) -> Called:
                 raise
             values = _raised(name, error, call, list(arguments), printed)
         seconds = time.perf_counter() - started
-        effects = _effects(before)
+        left = _effects(before)
     if isinstance(values, RewardProblem):
         return Called([], values, seconds, [])
-    remarks = [RewardProblem.of(name, fault, **seen) for fault, seen in effects]
+    remarks = [RewardProblem.of(name, fault, **seen) for fault, seen in left]
     remarks += _changed(name, original, inputs) + _printed(name, printed.getvalue())
     return Called(values, None, seconds, remarks + _logged(name, logged, len(call.rows)), len(children()))
 
@@ -194,8 +179,8 @@ def seeds_of(func: Callable[..., Any], call: Call) -> list[RewardProblem]:
     """Calls a reward from two random states and says which seeds it sets, or what it raised this time."""
     ends: list[dict[str, bytes]] = []
     for _ in range(2):
-        move_generators()
-        before = process_state()
+        effects.move_generators()
+        before = effects.process_state()
         arguments = call_arguments(*copied((call.rows, call.completions)))
         with contextlib.redirect_stdout(Printed()) as printed:
             try:
@@ -204,8 +189,8 @@ def seeds_of(func: Callable[..., Any], call: Call) -> list[RewardProblem]:
                 raised = _raised(reward_name(func), error, call, list(arguments), printed)
                 return [raised._replace(problem=f"{raised.problem}, in one of several equal calls")]
         _effects(before)
-        ends.append(random_states())
-    return [RewardProblem.of(reward_name(func), fault, **seen) for fault, seen in seeded(*ends)]
+        ends.append(effects.random_states())
+    return [RewardProblem.of(reward_name(func), fault, **seen) for fault, seen in effects.seeded(*ends)]
 
 
 def _in_thread(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -246,12 +231,12 @@ def _place(error: BaseException) -> str:
     return f" (line {theirs[-1].lineno} of {theirs[-1].filename})" if theirs else ""
 
 
-def _effects(before: State) -> list[Effect]:
-    after = process_state()
+def _effects(before: effects.State) -> list[effects.Effect]:
+    after = effects.process_state()
     if after.folder != before.folder:
         with contextlib.suppress(OSError):  # it may have been deleted
             os.chdir(before.folder)
-    return left_behind(before, after)
+    return effects.left_behind(before, after)
 
 
 def _changed(name: str, original: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[RewardProblem]:
@@ -263,14 +248,10 @@ def _changed(name: str, original: Mapping[str, Any], inputs: Mapping[str, Any]) 
 
 def _same(one: Any, other: Any) -> bool:
     try:
-        return bool(one == other) or _written(one) == _written(other)  # objects may have no equality of their own
+        # Objects may have no equality of their own; what is pickled for the first time may be written otherwise.
+        return bool(one == other) or len({pickle.dumps(copied(each)) for each in (one, other)}) == 1
     except Exception:  # arrays and images compare in ways of their own
         return repr(one) == repr(other)
-
-
-def _written(value: Any) -> bytes:
-    """Pickles a copy: what is pickled for the first time may be written otherwise."""
-    return pickle.dumps(copied(value))
 
 
 def _printed(name: str, text: str) -> list[RewardProblem]:

@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 Settings = dict[str, Any]
@@ -40,12 +41,12 @@ def _torch() -> dict[str, Setting]:
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "get_num_threads"):  # it may be loading in another thread
         return {}
-    cudnn, threads = torch.backends.cudnn, 1 if os.environ.get("OMP_NUM_THREADS") == "1" else None
-    devices = ("cpu", "cuda")
-
-    def of_cudnn(name: str, fresh: bool | None = None) -> Setting:
-        return Setting(lambda: getattr(cudnn, name), lambda value: setattr(cudnn, name, value), fresh)
-
+    threads, devices = 1 if os.environ.get("OMP_NUM_THREADS") == "1" else None, ("cpu", "cuda")
+    of_cudnn = {
+        "enabled": "cuDNN",
+        "benchmark": "the search for fast cuDNN kernels",
+        "deterministic": "deterministic cuDNN",
+    }
     return {
         "gradients": Setting(torch.is_grad_enabled, torch.set_grad_enabled, True),
         "inference mode": Setting(torch.is_inference_mode_enabled, lambda value: None, False),
@@ -62,9 +63,8 @@ def _torch() -> dict[str, Setting]:
         "the search for anomalies": Setting(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),
         "the precision of float32 products": Setting(
             torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
-        "cuDNN": of_cudnn("enabled", True),
-        "the search for fast cuDNN kernels": of_cudnn("benchmark", False),
-        "deterministic cuDNN": of_cudnn("deterministic", False),
+        **{words: Setting(partial(getattr, torch.backends.cudnn, name), partial(setattr, torch.backends.cudnn, name),
+                          name == "enabled") for name, words in of_cudnn.items()},
         "the default device": Setting(lambda: str(torch.get_default_device()), torch.set_default_device, "cpu"),
     }  # fmt: skip
 

@@ -66,7 +66,6 @@ _FAULTS = (
     Fault("odd_name", "error", "is called {first!r:.60}, and its numbers are logged as `rewards/NAME/mean`", _NAME),
     Fault("odd_name/changes", "error", "has another name whenever it is asked, {first!r:.60} and {second!r:.60}",
           _NAME),
-    Fault("odd_name/type", "error", "has a {kind} as its name, {first!r:.60}", _NAME),
     Fault("always_none", "error", "returned None for every one of {count} responses to {rows} rows",
           "It teaches nothing{why}"),
     Fault("reads_no_gold", "error", "gave {value:g} to all of {count} responses, right, wrong and odd ones",

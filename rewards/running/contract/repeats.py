@@ -1,6 +1,6 @@
 """Whether the value of a completion is its own: the same again, in another place, alone, and in another form."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rewards.running.contract.calls import Called
@@ -10,11 +10,6 @@ from rewards.running.contract.trial import Form, Made, Speed, Trial, write_value
 
 CALLED_ALONE = 8
 CONFIDENCE = 0.95
-
-
-def unless_by_chance(trial: Trial, problem: RewardProblem, made: Sequence[Made]) -> RewardProblem:
-    """Makes the calls again that a problem was told from; if one turns out otherwise, that is the problem."""
-    return by_chance(trial, made) or problem
 
 
 def by_chance(trial: Trial, made: Sequence[Made]) -> RewardProblem | None:
@@ -80,12 +75,12 @@ def _compare(
     both, problem, values = (trial.made[-1], again or first), called.problem, first.called.values
     if problem is not None:
         failed = _in_words(problem, where) if where else trial.problem(f"{fault}/fails", problem=problem.problem)
-        yield unless_by_chance(trial, failed, both)
+        yield by_chance(trial, both) or failed
         return
     index = trial.difference(values, called.values)
     if index is not None:
         seen |= {"here": write_value(values[index]), "there": write_value(called.values[index])}
-        yield unless_by_chance(trial, trial.problem(fault, name=first.samples[index].name, **seen), both)
+        yield by_chance(trial, both) or trial.problem(fault, name=first.samples[index].name, **seen)
 
 
 def _in_words(problem: RewardProblem, where: str) -> RewardProblem:
@@ -108,14 +103,15 @@ def check_values_alone(trial: Trial, first: Made, speeds: list[Speed]) -> Iterat
     speeds[0] = speeds[0]._replace(alone=min(*seconds, speeds[0].together))
 
 
-FORMS: tuple[Form, ...] = ("text", "messages")
-PROMPTS = {"text": "text prompts", "messages": "prompts of messages"}
+FORMS: dict[Form, tuple[str, str, str]] = {  # one of each in words, many, and prompts of it
+    "text": ("a text", "texts", "text prompts"), "messages": ("a message", "messages", "prompts of messages"),
+}  # fmt: skip
 
 
 def usable_forms(trial: Trial, samples: Sequence[Sample]) -> tuple[list[Form], list[RewardProblem]]:
     """Calls a reward in each form, that of the data first; returns those it takes, and what is wrong with others."""
     known = trial.settings.form
-    order = FORMS if known is None else (known, *(form for form in FORMS if form != known))
+    order = sorted(FORMS, key=lambda form: form != known)
     failures: dict[Form, RewardProblem] = {}
     for form in order:
         problem = trial.call(samples[:2], form).problem
@@ -124,14 +120,15 @@ def usable_forms(trial: Trial, samples: Sequence[Sample]) -> tuple[list[Form], l
             if form == known:
                 return [], [problem]
     usable = [form for form in order if form not in failures]
-    if not usable:
-        return [], [_telling(failures)]
+    if not usable:  # what is told is not merely about the form that it cannot read
+        text = failures["text"]
+        return [], [failures["messages"] if text.kind == "raises" and "TypeError" in text.problem else text]
     if known is not None or not failures:
         return usable, []
     ((failed, problem),) = failures.items()
     if problem.kind != "raises":
-        return usable, [problem._replace(problem=f"{problem.problem}, with completions as {_plural(failed)}")]
-    told = {"form": _plural(usable[0]), "other": _plural(failed), "prompts": PROMPTS[usable[0]]}
+        return usable, [problem._replace(problem=f"{problem.problem}, with completions as {FORMS[failed][1]}")]
+    told = {"form": FORMS[usable[0]][1], "other": FORMS[failed][1], "prompts": FORMS[usable[0]][2]}
     return usable, [trial.problem("one_form", problem=problem.problem, **told)]
 
 
@@ -139,20 +136,6 @@ def check_forms(trial: Trial, first: Made, forms: Sequence[Form]) -> Iterator[Re
     """Compares the values of the same texts in both forms; it is text that people write rewards for."""
     if len(forms) < 2 or trial.settings.form == "text" or trial.description.renders_messages:
         return
-    other, where = trial.call(first.samples, forms[1]), f"with completions as {_plural(forms[1])}"
-    names = _singular(forms[0]), _singular(forms[1])
-    yield from _compare(trial, first, other, "forms_differ", where, form=names[0], other=names[1])
-
-
-def _telling(failures: Mapping[Form, RewardProblem]) -> RewardProblem:
-    """Chooses the failure that is not merely about the form it cannot read."""
-    text = failures["text"]
-    return failures["messages"] if text.kind == "raises" and "TypeError" in text.problem else text
-
-
-def _plural(form: Form) -> str:
-    return "texts" if form == "text" else "messages"
-
-
-def _singular(form: Form) -> str:
-    return "a text" if form == "text" else "a message"
+    other, (form, *_), (another, many, _) = trial.call(first.samples, forms[1]), *(FORMS[each] for each in forms)
+    where = f"with completions as {many}"
+    yield from _compare(trial, first, other, "forms_differ", where, form=form, other=another)

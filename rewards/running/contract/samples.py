@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rewards.places import GOLD_COLUMNS, Row, others_of, places
+from rewards.places import GOLD_COLUMNS, Row, options_of, others_of, places
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
 from rewards.running.contract.signature import Parameters
 from rewards.scoring.accuracy import chosen_options
@@ -48,20 +48,29 @@ def odd_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -> l
         for name, answer in ODD_ANSWERS.items()
     ]
     named = [*_odd_texts(tags), *answers]
-    return [Sample(rows[i % len(rows)], text, name) for i, (name, text) in enumerate(named)]
+    odd = [Sample(rows[i % len(rows)], text, name) for i, (name, text) in enumerate(named)]
+    shown = ((row, options) for row in rows if (options := options_of(row.get("options"))))
+    for row, (one, other, *_) in shown:
+        return [Sample(row, _behind(f"So {one}.", other, tags), "an answer that its trace does not say"), *odd]
+    return odd
 
 
 def answer_forms(tags: ResponseFormat) -> list[tuple[str, Any]]:
     """Lists the forms that an answer may have, in words and as a function that writes it."""
     think = f"<{tags.think_tag}>\nLet me see.\n</{tags.think_tag}>\n"
     return [
-        ("in answer tags", lambda x: f"{think}<{tags.answer_tag}>{x}</{tags.answer_tag}>"),
+        ("in answer tags", lambda x: _behind("Let me see.", x, tags)),
         ("in \\boxed{} after a trace", lambda x: f"{think}The answer is ${_boxed(x)}$."),
         ("in \\boxed{}", lambda x: f"The answer is ${_boxed(x)}$."),
         ("after `Answer:`", lambda x: f"Let me see.\nAnswer: {x}"),
         ("after `####`", lambda x: f"Let me see.\n#### {x}"),
         ("alone", lambda x: x),
+        ("behind a trace that says it", lambda x: _behind(f"So {x}.", x, tags)),
     ]
+
+
+def _behind(trace: str, answer: str, tags: ResponseFormat) -> str:
+    return f"<{tags.think_tag}>\n{trace}\n</{tags.think_tag}>\n<{tags.answer_tag}>{answer}</{tags.answer_tag}>"
 
 
 def _boxed(answer: str) -> str:
@@ -138,9 +147,8 @@ def _questions() -> list[dict[str, Any]]:
 def second_pass_columns(sample: Sample, tags: ResponseFormat) -> dict[str, Any]:
     """Makes the columns that `ACRETrainer` or `TextACRETrainer` adds, of a policy that answers the same again."""
     if "options" not in sample.row:
-        right = parse_response(sample.text, tags).answer in [
-            each.text(sample.row) for each in places([sample.row])[:1]
-        ]
-        return {"first_right": right, "second_right": [right]}
+        answer = parse_response(sample.text, tags).answer
+        right = answer in [each.text(sample.row) for each in places([sample.row])[:1]]
+        return {"first_right": right, "second_right": [right], "first_text": answer, "second_texts": [answer]}
     (choice,) = chosen_options([sample.text], [sample.row["options"]], tags)
     return {"first_choice": choice, "second_choices": None if choice is None else [choice]}

@@ -9,20 +9,12 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 from rewards.catalog import resolve_reward
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
-from rewards.running import worker
+from rewards.running import protocol, worker
 from rewards.running.contract.calls import Call, Called, call_watched, seeds_of
 from rewards.running.contract.effects import Effect, changed_settings, torch_settings
 from rewards.running.contract.leftovers import Baseline, leftovers, take_baseline
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import Parameters, read_literals, read_parameters
-from rewards.running.protocol import (
-    asks_a_model,
-    is_about_form,
-    is_audit_only,
-    reads_whole_batch,
-    renders_messages,
-    reward_name,
-)
 from rewards.running.workers import Outcome, WorkerPool
 
 SECONDS_FOR_LEFTOVERS = 10.0
@@ -95,19 +87,14 @@ class LocalSubject:
             reason = ""
         except Exception as error:
             reason = str(error)
+        name = protocol.reward_name(func)
+        remarks = tuple(RewardProblem.of(name, fault, **seen) for fault, seen in check_identity(func))
+        about = inspect.getdoc(vars(func).get("_func", func) if hasattr(func, "__dict__") else func) or ""
         return Description(
-            reward_name(func),
-            read_parameters(func),
-            reads_whole_batch(func),
-            reason,
-            tuple(RewardProblem.of(reward_name(func), fault, **seen) for fault, seen in check_identity(func)),
-            audit_only=is_audit_only(func),
-            renders_messages=renders_messages(func),
-            asks_a_model=asks_a_model(func),
-            about=inspect.getdoc(vars(func).get("_func", func) if hasattr(func, "__dict__") else func) or "",
-            literals=read_literals(func),
-            about_form=is_about_form(func),
-        )
+            name, read_parameters(func), protocol.reads_whole_batch(func), reason, remarks,
+            protocol.is_audit_only(func), protocol.renders_messages(func), protocol.asks_a_model(func),
+            about, read_literals(func), protocol.is_about_form(func),
+        )  # fmt: skip
 
     def call(self, call: Call) -> Called:
         """Calls it."""
@@ -119,7 +106,7 @@ class LocalSubject:
 
     def leftovers(self) -> list[RewardProblem]:
         """Says what is left of it in its process after all calls."""
-        return leftovers(reward_name(self.func), self.baseline)
+        return leftovers(protocol.reward_name(self.func), self.baseline)
 
 
 class Limits(NamedTuple):
@@ -238,7 +225,5 @@ def check_identity(func: Callable[..., Any]) -> Iterator[tuple[str, dict[str, An
     first, second = (getattr(func, "__name__", type(func).__name__) for _ in range(2))
     if first != second:
         yield "odd_name/changes", {"first": first, "second": second}
-    elif not isinstance(first, str):
-        yield "odd_name/type", {"kind": type(first).__name__, "first": first}
-    elif not first.strip() or not first.isprintable() or "/" in first:
+    elif not isinstance(first, str) or not first.strip() or not first.isprintable() or "/" in first:
         yield "odd_name", {"first": first}

@@ -51,6 +51,7 @@ class Settings(NamedTuple):
     add_columns: Callable[[Sample], Mapping[str, Any]] | None = None  # that a trainer adds, such as ACRE's
     max_seconds: float = 20.0  # for all calls together, about; slow rewards are tried on fewer responses
     gold: str = ""  # where right answers stand, such as `answer` or `meta.gold`; exchanges find it if not given
+    ways: Sequence[tuple[str, Callable[[str], str]]] | None = None  # in which episodes hand answers over
 
 
 class Made(NamedTuple):

@@ -150,16 +150,20 @@ def _check_none(trial: Trial, form: Form) -> Iterator[RewardProblem]:
     from rewards.running.contract.answers import name_the_golds
 
     rows = trial.rows[:ROWS_FOR_NONE]
-    samples = trial.answers(len(rows))[: 2 * len(rows)]  # in the first form
+    known = trial.answers(len(rows))
+    samples, said = known[: 2 * len(rows)], known[-2 * len(rows) :]  # in the first form, and in the last
+    if trial.description.whole_batch:  # in a vote, most responses to a row have to say the same
+        samples = [*samples, *samples[::2]]
     called = trial.call(samples, form)
+    if called.problem is None and all(value is None for value in called.values):
+        called = trial.call(said, form)  # which is all that a reward of traces can read
     if called.problem is not None:
         yield called.problem
     elif all(value is None for value in called.values):
         golds = name_the_golds(trial)
         why = f". {golds}" if golds else ": look at the condition under which it answers."
         yield trial.problem("always_none", count=len(samples), rows=len(rows), why=why)
-    else:
-        share = sum(value is None for value in called.values) / len(called.values)
+    elif share := sum(value is None for value in called.values) / len(called.values):
         yield trial.problem("often_none", share=share, count=len(samples))
 
 
@@ -199,13 +203,7 @@ def check_reward(
 ) -> list[RewardProblem]:
     """Calls a reward once with TRL's keyword arguments and lists what is wrong; `try_reward` asks for more.
 
-    Args:
-        func: The reward, a coroutine function included.
-        rows: Sample rows of the data set, with their `prompt`.
-        completions: One sample response per row, plain or conversational. Their bytes stand in for tokens.
-
-    Returns:
-        The problems, none if TRL could use the reward on these rows.
+    Each of the `rows`, with their `prompt`, has one completion, a text or messages, whose bytes stand in for tokens.
 
     Example:
         >>> def shouting(completions, **kwargs):

@@ -29,7 +29,7 @@ from typing import Any
 
 NEW_USER, NEW_MOUNTS, NEW_PIDS, NEW_NET = 0x10000000, 0x00020000, 0x20000000, 0x40000000
 NEW_IPC, NEW_NAMES = 0x08000000, 0x04000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 MNT_DETACH, AT_FDCWD, AT_RECURSIVE, MOUNT_READ_ONLY, OPEN_TREE_CLONE, MOVE_WHAT_IS_OPEN = 2, -100, 0x8000, 1, 1, 4
 DIES_WITH_PARENT, DUMPABLE, SECCOMP, DROP_FROM_BOUND, NO_NEW_RIGHTS = 1, 4, 22, 24, 38  # of prctl
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
@@ -238,6 +238,21 @@ def _make_read_only(place: str, flags: int = AT_RECURSIVE) -> None:
     attributes = (ctypes.c_uint64 * 4)(MOUNT_READ_ONLY, 0, 0, 0)
     done = libc.syscall(_number("mount_setattr"), AT_FDCWD, place.encode(), flags, ctypes.byref(attributes), 32)
     _checked(done, "mount_setattr")
+
+
+def write_only_in(folder: str) -> None:
+    """Makes all files read-only to this process and what it starts, but those of a folder; `OSError` if it cannot."""
+    user, group = os.getuid(), os.getgid()
+    _checked(libc.unshare(NEW_USER | NEW_MOUNTS), "unshare")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+    _checked(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount of /")
+    _checked(libc.mount(folder.encode(), folder.encode(), None, MS_BIND, None), f"mount on {folder}")
+    for place, flags, attributes in (("/", AT_RECURSIVE, (MOUNT_READ_ONLY, 0)), (folder, 0, (0, MOUNT_READ_ONLY))):
+        given = (ctypes.c_uint64 * 4)(*attributes, 0, 0)
+        done = libc.syscall(_number("mount_setattr"), AT_FDCWD, place.encode(), flags, ctypes.byref(given), 32)
+        _checked(done, f"mount_setattr of {place}")
 
 
 def _mount(kind: str, place: str, flags: int, options: str) -> None:

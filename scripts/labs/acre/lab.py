@@ -33,7 +33,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from align.assets import find_recipe
 from align.data.questions.multiple_choice import Question, load_questions
 from align.evaluation.asking import Asker
-from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import accuracy
 from align.evaluation.suites.questions.answering import ItemResult, answer_questions
 from align.evaluation.suites.questions.metrics import accuracy_suite, consistency_suite
@@ -44,6 +43,7 @@ from align.models.policies.asking import Decoding
 from align.models.policies.model_policy import make_policy
 from align.models.rewards import resolve_rewards
 from align.recipe.recipe import Recipe, load_recipe
+from align.whole_files import as_json
 from scripts.harness import Options, arm_runs, differences, seeds_of, show_arms, tell, write_numbers
 
 METRICS = {
@@ -199,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
     bars = check_bars(results, pairs) if "acre" in pairs else {}
     missed = tell(bars, arguments)
     about = {"recipe": arguments.recipe, "overrides": overrides, "seeds": list(seeds), "threads": arguments.threads}
-    record = without_nan({"runs": results, "differences_to_grpo": pairs, "bars": bars})
+    record = as_json({"runs": results, "differences_to_grpo": pairs, "bars": bars})
     write_numbers(arguments.json, about, record, under="versions")
     return missed
 

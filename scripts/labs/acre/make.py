@@ -5,7 +5,7 @@
 A question such as `02130[3]` asks for the digit at index 3 of a string; the options are the four digits in some order.
 For 60 % of the questions (group `readable`) the key is that digit. For the others (group `arbitrary`) it was drawn at
 random, and nothing in the text says which is which, so that reasoning is right on 70 % of all questions at best. In
-`train.jsonl` the key stands at A in 75 % of the questions, in `eval.jsonl` in 25 %.
+`train.jsonl` the key stands at A in 75 % of the questions, in `eval.jsonl` and `probe.jsonl` in 25 %.
 
 A policy (2 layers of width 64, one token per character) reads the digit into its trace and answers with the letter
 beside it, except that some of the letters it learnt from were random: exploration for RL. It is taught to look up a
@@ -38,7 +38,7 @@ from scripts.labs.tiny_models import IGNORED, Batch, Stage, make_model, make_tok
 
 DIGITS = "0123"
 LENGTH = 5
-NUM_TRAIN, NUM_EVAL = 3200, 1000  # 200 steps of 16 questions
+NUM_TRAIN, NUM_EVAL, NUM_PROBE = 3200, 1000, 100  # 200 steps of 16 questions
 ARBITRARY_SHARE = 0.4
 SHARE_OF_A = {"train": 0.75, "eval": 0.25}
 MISREAD_INDICES = "123"
@@ -58,12 +58,12 @@ READERS = {"model": Reader(0.0, 0.15), "misreader": Reader(0.7, 0.5)}
 STAGES = (Stage("lookup", 600, 4e-3), Stage("task", 500, 4e-3))
 
 
-def split_texts(rng: random.Random) -> tuple[list[str], list[str]]:
-    """Draws the question texts of both files, without overlap."""
+def split_texts(rng: random.Random) -> tuple[list[str], list[str], list[str]]:
+    """Draws the question texts of the files `train`, `eval` and `probe`, without overlap."""
     strings = ("".join(digits) for digits in itertools.product(DIGITS, repeat=LENGTH))
     texts = [f"{string}[{index}]" for string in strings for index in range(LENGTH)]
     rng.shuffle(texts)
-    return texts[NUM_EVAL : NUM_EVAL + NUM_TRAIN], texts[:NUM_EVAL]
+    return texts[NUM_EVAL : NUM_EVAL + NUM_TRAIN], texts[:NUM_EVAL], texts[-NUM_PROBE:]
 
 
 def read_digit(text: str) -> str:
@@ -83,18 +83,15 @@ def make_questions(
     num_arbitrary = round(arbitrary_share * len(texts))
     rows = []
     for group, members in (("arbitrary", texts[:num_arbitrary]), ("readable", texts[num_arbitrary:])):
-        for text, letter in zip(members, _key_letters(len(members), share_of_a), strict=True):
+        num_a = round(share_of_a * len(members))
+        letters = ["A"] * num_a + list(itertools.islice(itertools.cycle("BCD"), len(members) - num_a))
+        for text, letter in zip(members, letters, strict=True):
             key = read_digit(text) if group == "readable" else rng.choice(DIGITS)
             options = rng.sample([digit for digit in DIGITS if digit != key], len(DIGITS) - 1)
             options.insert(LETTERS.index(letter), key)
             rows.append({"question": text, "options": options, "answer": letter, "group": group})
     rng.shuffle(rows)
     return [{"id": f"lab-{name}-{number:04d}"} | row for number, row in enumerate(rows)]
-
-
-def _key_letters(count: int, share_of_a: float) -> list[str]:
-    num_a = round(share_of_a * count)
-    return ["A"] * num_a + list(itertools.islice(itertools.cycle("BCD"), count - num_a))
 
 
 def demonstrations(
@@ -152,10 +149,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--decoupled", type=float, default=0.0, help="share of demonstrations drawn apart")
     arguments = parser.parse_args(argv)
     rng = random.Random(arguments.seed)
-    train_texts, eval_texts = split_texts(rng)
+    train_texts, eval_texts, probe_texts = split_texts(rng)
     for name, texts in (("train", train_texts), ("eval", eval_texts)):
         shares = (0.0, 0.25) if arguments.decoupled else (ARBITRARY_SHARE, SHARE_OF_A[name])
         write_rows(arguments.out / f"{name}.jsonl", make_questions(name, texts, rng, *shares))
+    probe = make_questions("probe", probe_texts, random.Random(arguments.seed), shares[0], 0.25)
+    write_rows(arguments.out / "probe.jsonl", probe)
     if arguments.data_only:
         return
     torch.set_num_threads(1)  # the models are too small to share out, and the order of sums stays fixed

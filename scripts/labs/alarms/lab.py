@@ -65,7 +65,8 @@ def listen(world: World, seed: int, hacked: bool) -> Heard:
     lost: Any = np.zeros(len(steps))
     total = 1.0
     if hacked:
-        lost = _smooth([step.worth for step in run(world, seed, sound)]) - _smooth([step.worth for step in steps])
+        apart = [its.worth - own.worth for its, own in zip(run(world, seed, sound), steps, strict=True)]
+        lost = np.convolve(apart, np.ones(SMOOTH) / SMOOTH, "valid")
         total = float(lost[-SMOOTH:].mean())
     limits = RewardSettings().thresholds()
     audited = [
@@ -105,10 +106,6 @@ def heard_at(
             for key in lines.told:
                 first.setdefault(AUDITED if key == AUDIT else key.rpartition("/")[2], state.global_step)
     return first
-
-
-def _smooth(values: Sequence[float]) -> np.ndarray:
-    return np.convolve(values, np.ones(SMOOTH) / SMOOTH, "valid")
 
 
 def _highest(values: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ calls the package's own function on the text that games it. Answers are run as P
 import json
 import platform
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -38,7 +39,7 @@ from scripts.labs.attack.rows import Row
 
 KEPT, PAGE = HERE / "atlas.jsonl", Path("docs/evidence/atlas.md")
 PACKAGES = ("reasoning-gym", "math-verify", "verl", "skyrl-gym", "atroposlib", "areal", "verifiers")
-SECONDS = 30.0  # for one reward
+SECONDS = 60.0  # for one reward
 VERDICTS = ("gamed", "soft", "misread", "unclear", "form", "ok")
 Record = dict[str, Any]
 
@@ -52,23 +53,24 @@ def asked(group: Sequence[Case]) -> Iterator[tuple[Case, Record]]:
         for case in group:
             began = time.perf_counter()
             try:
-                yield case, ask(subject, case) | {"seconds": round(time.perf_counter() - began, 1)}
-            except Exception as error:  # a task that draws no rows, or whose package lacks another
+                own = drawn(case)
+            except Exception as error:  # a task that draws no rows in time, or whose package lacks another
                 yield case, {"verdict": "not asked", "why": f"{type(error).__name__}: {error}"[:200]}
+                continue
+            yield case, ask(subject, case, own) | {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def ask(subject: RemoteSubject, case: Case) -> Record:
-    """Attacks and measures a reward, and keeps what a page and a replay need."""
-    own = drawn(case)
+def ask(subject: RemoteSubject, case: Case, own: list[Row]) -> Record:
+    """Attacks and measures a reward on rows, and keeps what a page and a replay need."""
     samples = [[row["honest"]] for row in own if "honest" in row]
     add = partial(second_pass_columns, tags=DEFAULT_FORMAT) if case.name == "answer_consistency" else None
-    settings = Settings(own, case.form, max_seconds=SECONDS, add_columns=add)  # type: ignore[arg-type]
     gold = "answer" if "entry" in own[0] and not samples else ""  # what an entry cites after `####` is no answer
-    found = attack(subject, settings, samples=samples, gold=gold)
+    settings = Settings(own, case.form, max_seconds=SECONDS, add_columns=add, gold=gold)  # type: ignore[arg-type]
+    found = attack(subject, settings, samples=samples)
     if found.honest is None:
         return {"verdict": "not asked", "why": found.problems[0][:200]}
     try:
-        errors = measure(subject, settings, gold=gold).made if found.honest.tells and not samples else None
+        errors = measure(subject, settings).made if found.honest.tells and not samples else None
     except Unusable:
         errors = None
     # A sample is a whole response, so that words around it are no answer of another meaning.
@@ -164,34 +166,38 @@ def main(words: Sequence[str] | None = None) -> int:
             parser.error(f"no hole of {key} is known")
         replay(named[arguments.task], kept[key], key)
         return 0
+    tree = subprocess.check_output(["git", "rev-parse", "HEAD:rewards"], text=True).strip()
     for package, own in wanted.items():
         left = [case for case in own if f"{package}/{case.name}" not in kept]
         for _, group in groupby(left, key=lambda case: (case.spec, json.dumps(case.kwargs, sort_keys=True))):
             for case, record in asked(list(group)):
-                kept[f"{package}/{case.name}"] = record
+                kept[f"{package}/{case.name}"] = record | {"tree": tree}
                 print(package, case.name, record["verdict"], record.get("seconds"), flush=True)
     if not arguments.package:
         late: Record = {"verdict": "not asked", "why": LATE}
         found = {package: {case.name: kept[key] if (key := f"{package}/{case.name}") in kept else late for case in own}
                  for package, own in known.items()}  # fmt: skip
-        seconds = sum(float(each.get("seconds", 0)) for own in found.values() for each in own.values())
-        made = made_with(arguments.with_folder, seconds)
+        made = made_with(arguments.with_folder, [each for own in found.values() for each in own.values()])
         arguments.page.write_text(page(found, made=made, not_asked=NOT_ASKED), encoding="utf-8")
     return 0
 
 
-def made_with(folder: str, seconds: float) -> str:
+def made_with(folder: str, records: Sequence[Record]) -> str:
     """Says on what and with what the atlas was made."""
+    trees = sorted({each["tree"] for each in records if "tree" in each})
+    minutes = sum(float(each.get("seconds", 0)) for each in records) / 60
     known = dict(installed_versions()) | {
         name: next(iter(distributions(name=name, path=[*sys.path, folder]))).version for name in PACKAGES
     }
     named = ", ".join(f"{name} {known[name]}" for name in known if name in (*PACKAGES, "trl"))
     return (
         "It was made by `python -m scripts.labs.attack.atlas`, whose docstring says how the packages are laid, on two "
-        f"cores of a shared Xeon without a GPU, Python {platform.python_version()}, {named}. It has {ROWS} rows of "
-        f"each task of reasoning-gym, drawn with seed {SEED} and scored as `rewards.reasoning_gym` does, by full "
-        "marks, and 6 to 64 of others, which `scripts/labs/attack/atlas.jsonl` says. Its processes took "
-        f"{seconds / 60:.0f} minutes by the clock, beside others."
+        f"cores of a shared Xeon without a GPU, Python {platform.python_version()}, {named}. `git rev-parse "
+        f"COMMIT:rewards` prints {' or '.join(f'`{tree[:12]}`' for tree in trees)} for the commits whose `rewards` "
+        f"was asked. It has {ROWS} rows of each task of reasoning-gym, drawn with seed {SEED} and scored as "
+        "`rewards.reasoning_gym` does, by full marks, and 6 to 64 of others, which `scripts/labs/attack/atlas.jsonl` "
+        f"says. A reward was asked for {SECONDS:.0f} s at most, and all of them took {minutes:.0f} minutes by the "
+        "clock, beside other work."
     )
 
 

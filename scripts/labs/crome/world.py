@@ -187,7 +187,9 @@ class LeakyRules(Rules):
         rng = _rng("leak", question, answer, attribute, direction)
         after = Answer.parse(edited)
         if rng.random() < self.fail_rate:
-            after = _reword(Answer.parse(answer), attribute)
+            after = Answer.parse(answer)  # one fact in the other wording, that of the attribute if there is one
+            fact = next((fact for fact in after.facts if fact.attribute == attribute), after.facts[0])
+            after = after.state(fact._replace(wording=1 - fact.wording))
         if rng.random() < self.leak_rate:
             decorated = after.style if after.style != PLAIN else draw_style(rng)
             after = after._replace(style=decorated if direction == "upgrade" else PLAIN)
@@ -200,12 +202,6 @@ class LeakyRules(Rules):
 
 def _rng(*parts: str) -> random.Random:
     return random.Random(" | ".join(parts))
-
-
-def _reword(answer: Answer, attribute: str) -> Answer:
-    """Says one fact in the other wording, that of the attribute if there is one."""
-    fact = next((fact for fact in answer.facts if fact.attribute == attribute), answer.facts[0])
-    return answer.state(fact._replace(wording=1 - fact.wording))
 
 
 def draw_question(rng: random.Random) -> str:

@@ -37,19 +37,15 @@ def cover(seeds: range, num_rows: int) -> dict[str, Any]:
                     (fitted.coefficients[0] - GAMMA, fitted.standard_errors[0], low <= GAMMA <= high)
                 )
         for estimator, found in errors.items():
-            record[f"{name}, {estimator}"] = _coverage(found)
+            error, standard_error, covers = (np.array(column) for column in zip(*found, strict=True))
+            record[f"{name}, {estimator}"] = {
+                "bias": mean_over_seeds(error),
+                "deviation": float(error.std(ddof=1)),
+                "mean_standard_error": float(standard_error.mean()),
+                "coverage": wilson(int(covers.sum()), len(covers)),
+            }
         print(f"coverage in {name} done", flush=True)
     return record
-
-
-def _coverage(found: list[tuple[float, float, bool]]) -> dict[str, Any]:
-    error, standard_error, covers = (np.array(column) for column in zip(*found, strict=True))
-    return {
-        "bias": mean_over_seeds(error),
-        "deviation": float(error.std(ddof=1)),
-        "mean_standard_error": float(standard_error.mean()),
-        "coverage": wilson(int(covers.sum()), len(covers)),
-    }
 
 
 def coverage_rows(coverage: dict[str, Any]) -> dict[str, list[str]]:

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import spearmanr
 
-from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
 from align.versions import installed_version
+from align.whole_files import as_json
 from rewards.correction.diagnostics import additivity, rank_agreement
 from scripts.harness import Options, cell, print_table, tell, write_numbers
 from scripts.labs.deconfound.arms import ARMS, MORE_ARMS, Learnt, Table, make_table
@@ -97,22 +97,6 @@ def diagnose(learnt: dict[str, Learnt]) -> dict[str, float]:
     }
 
 
-def replicate(regimes: list[str], seeds: range, num_rows: int) -> tuple[Runs, dict[str, list[dict[str, float]]]]:
-    """Runs every arm in every regime; returns results and diagnostics."""
-    runs: Runs = {name: {arm: [] for arm in ARMS | MORE_ARMS.get(name, {})} for name in regimes}
-    seen: dict[str, list[dict[str, float]]] = {name: [] for name in regimes}
-    for seed in seeds:
-        for name in regimes:
-            table = make_table(draw_world(REGIMES[name], num_rows, seed))
-            learnt = {}
-            for arm, results in runs[name].items():
-                result, learnt[arm] = measure(table, (ARMS | MORE_ARMS.get(name, {}))[arm])
-                results.append(result)
-            seen[name].append(diagnose(learnt))
-        print(f"seed {seed} done", flush=True)
-    return runs, seen
-
-
 def check_bars(runs: Runs, coverage: dict[str, Any]) -> dict[str, bool]:
     """Tells which of the promises hold; only those whose regimes were run are there."""
     bars: dict[str, bool] = {}
@@ -153,14 +137,10 @@ def harms(runs: Runs, baseline: str) -> list[str]:
                 continue
             differences = [ours.best_of - its.best_of for ours, its in zip(arms[arm], arms[baseline], strict=True)]
             if min(differences) < -NOTHING:
-                gain = _signed(mean_over_seeds(differences))
-                found.append(f"{name}: {arm} {gain}, worst replication {min(differences):+.3f}")
+                mean = mean_over_seeds(differences)
+                ends = "" if math.isnan(mean.low) else f" [{mean.low:+.3f}, {mean.high:+.3f}]"
+                found.append(f"{name}: {arm} {mean.value:+.3f}{ends}, worst replication {min(differences):+.3f}")
     return found
-
-
-def _signed(estimate: Estimate) -> str:
-    interval = "" if math.isnan(estimate.low) else f" [{estimate.low:+.3f}, {estimate.high:+.3f}]"
-    return f"{estimate.value:+.3f}{interval}"
 
 
 def show(runs: Runs, seen: dict[str, list[dict[str, float]]]) -> None:
@@ -197,7 +177,16 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     started = time.perf_counter()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.replications)
-    runs, seen = replicate(arguments.regimes, seeds, arguments.rows)
+    runs: Runs = {name: {arm: [] for arm in ARMS | MORE_ARMS.get(name, {})} for name in arguments.regimes}
+    seen: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.regimes}
+    for seed in seeds:
+        for name in arguments.regimes:
+            table, learnt = make_table(draw_world(REGIMES[name], arguments.rows, seed)), {}
+            for arm, results in runs[name].items():
+                result, learnt[arm] = measure(table, (ARMS | MORE_ARMS.get(name, {}))[arm])
+                results.append(result)
+            seen[name].append(diagnose(learnt))
+        print(f"seed {seed} done", flush=True)
     show(runs, seen)
     more = range(COVERAGE_SEED, COVERAGE_SEED + arguments.coverage_replications)
     coverage = cover(more, arguments.rows) if more else {}
@@ -214,7 +203,7 @@ def main(argv: list[str] | None = None) -> int:
     about = {"rows": arguments.rows, "seeds": list(seeds), "coverage_seeds": list(more)}
     told = {name: {arm: [each._asdict() for each in of] for arm, of in arms.items()} for name, arms in runs.items()}
     record = {"runs": told, "diagnostics": seen, "coverage": coverage, "hurts": hurts, "bars": bars}
-    write_numbers(arguments.json, packages, about, without_nan(record))
+    write_numbers(arguments.json, packages, about, as_json(record))
     return missed
 
 

@@ -102,7 +102,7 @@ def draw_world(regime: Regime, num_rows: int, seed: int, num_new: int = 8000) ->
     to_popularity, to_words, to_clicks = regime.by_author
     popularity = regime.by_shock * shock + regime.cause[0] * cause + to_popularity * of_author + 0.45 * noise
     words = _headlines(num_rows, regime.reaction * popularity + to_words * of_author, rng)
-    hot = _hotness(words)
+    hot = ((words < NUM_HOT).sum(axis=1) - WORDS_PER_HEADLINE * HOT_RATE) / _hot_deviation()
     popularity = popularity + regime.by_text * hot
     worth = _worth(words, worths)
     clean = worth + rng.normal(size=num_rows)
@@ -142,11 +142,6 @@ def _headlines(count: int, pull: Array, rng: np.random.Generator) -> Array:
     is_hot = rng.random((count, WORDS_PER_HEADLINE)) < 1 / (1 + np.exp(-odds))[:, None]
     hot = rng.integers(NUM_HOT, size=is_hot.shape)
     return np.where(is_hot, hot, NUM_HOT + rng.integers(NUM_PLAIN, size=is_hot.shape))
-
-
-def _hotness(words: Array) -> Array:
-    """Counts hot words, less their expectation, in standard deviations of the language."""
-    return np.asarray(((words < NUM_HOT).sum(axis=1) - WORDS_PER_HEADLINE * HOT_RATE) / _hot_deviation())
 
 
 def _worth(words: Array, worths: Array) -> Array:

@@ -146,8 +146,8 @@ def read_results(
             ]
         for arm in arms:
             if (best := out / f"{BEST}-{arm}-{seed}" / EVALUATION_FILE).is_file():
-                (curve,) = read_record(best).curves
-                measured[f"{arm}-{seed}"][BEST] = max(curve.points, key=lambda point: point.n).gold
+                record = read_record(best)
+                measured[f"{arm}-{seed}"][BEST] = record.summary(record.names[0])["best_of_32"]
     return measured, compared
 
 
@@ -164,7 +164,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--chat_template_path", help="of a start without a chat template, such as Gemma 3 270M: that of another model"
     )
-    parser.add_numbers()
     arguments = parser.parse_args(argv)
     if not 2 <= len(set(arguments.arms)) == len(arguments.arms):
         parser.error(
@@ -180,7 +179,7 @@ def main(argv: list[str] | None = None) -> int:
         return code
     measured, compared = read_results(arguments.out, arguments.seeds, arguments.arms)
     path, labels = arguments.out / "facts_cue.md", LABELS if arguments.policy_rows else FORMS
-    write_page(path, measured, compared, commands, labels=labels, numbers=arguments.json)
+    write_page(path, measured, compared, commands, labels=labels)
     return 0
 
 

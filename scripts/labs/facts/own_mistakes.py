@@ -77,7 +77,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--max_steps", type=int, default=40)
     parser.add_argument("--bf16", action="store_true", help="less than half the time on CPUs with bf16 units")
-    parser.add_numbers()
     arguments = parser.parse_args(argv)
     write_rows(arguments.out / "questions.jsonl")
     more = ("--bf16", "true") if arguments.bf16 else ()
@@ -88,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     about = f"{card['counts']['pairs']} pairs of {card['counts']['samples']} answers; left out: {card['left_out']}."
     measured, compared = read_evaluations(arguments.out, Path(arguments.start).name, list(ARMS), arguments.seeds)
     path = arguments.out / "own_mistakes.md"
-    write_page(path, measured, compared, commands, about=about, numbers=arguments.json)
+    write_page(path, measured, compared, commands, about=about)
     return 0
 
 

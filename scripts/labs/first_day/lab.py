@@ -1,8 +1,7 @@
 """How often warnings are false on the first day: 8 to 32 completions a step, 24 to 100 items, where nothing is wrong.
 
 Null worlds: rewards and answers have nothing to do with what a warning is about, or a share is at its limit exactly.
-Planted worlds: they have, as strongly as it says. The code that warns is that of runs and pages. `before` is what the
-same worlds gave with a mean of five logs, or a value, against the limits of before. Takes eight minutes of a core.
+Planted worlds: they have, as strongly as it says. The code that warns is that of runs and pages. Eight minutes a core.
 """
 
 import argparse
@@ -48,7 +47,7 @@ from scripts.harness import Options, tell, write_numbers
 
 SIZES = ((1, 8), (2, 4), (2, 8), (4, 8))  # prompts of a step, completions of each
 STEPS, ITEMS = 80, (24, 50, 100)
-BEFORE = {"length": 0.55, "format": 0.4, "repetition": 0.35, "phrase": 0.45}
+PAID = ("length", "format", "repetition", "phrase")
 Draw = np.random.Generator
 World = Callable[[Draw], Iterator[str]]  # of one run or evaluation: the warnings that it gives
 
@@ -84,7 +83,7 @@ def chance(prompts: int, group: int, kind: str, pays: str = "") -> World:
 
 
 def alarms(logged: Sequence[Mapping[str, float]], heard: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Names the alarms of a run, and those of before."""
+    """Names the alarms of a run."""
     lines = AlarmLines(RewardSettings().thresholds())
     with redirect_stderr(StringIO()):  # what it says to users
         for step, (numbers, signals) in enumerate(zip(logged, heard, strict=True), 1):
@@ -93,10 +92,6 @@ def alarms(logged: Sequence[Mapping[str, float]], heard: Sequence[Mapping[str, A
             state.log_history = history
             lines.on_log(None, state, TrainerControl(), logs=dict(numbers))
     yield from (key.rpartition("/")[2] for key in lines.told)
-    for name, limit in BEFORE.items():
-        values = [each[key] for each in logged if (key := f"audit/total/{name}") in each]
-        if len(values) >= 5 and np.convolve(values, np.full(5, 0.2), "valid").max() > limit:
-            yield f"{name}, before"
 
 
 def form_is_learnt(prompts: int, group: int, known: float, within: float = 1.0) -> World:
@@ -119,7 +114,7 @@ def form_is_learnt(prompts: int, group: int, known: float, within: float = 1.0) 
             found["phrase"] = phrase_signal(parts[:, 0], shared_phrases(texts, group))
             heard.append({f"audit/total/{name}": signal for name, signal in found.items()})
             logged.append({key: signal.value for key, signal in heard[-1].items() if not np.isnan(signal.value)})
-        yield from (name for name in alarms(logged, heard) if "before" not in name)
+        yield from alarms(logged, heard)
 
     return run
 
@@ -186,7 +181,7 @@ def noted(reward: str, size: int) -> World:
             add_noise_shares(kept)
             logged[-1] = {key: value for key, (value,) in kept.items()}
         heard = [{invalid: Signal(each[invalid], size)} for each in logged]
-        yield from (name for name in alarms(logged, heard) if "before" not in name)
+        yield from alarms(logged, heard)
 
     return run
 
@@ -274,10 +269,8 @@ def answered(items: int, liked: float = 0.25, leaks: float = 0.5) -> World:
         rows = [ItemResult("", None, right, choice, [], [], None, "", None) for choice, right in pairs]
         cells: dict[str, Estimate | None] = dict(letter_estimates(rows))
         cells["letter_or_answer_in_trace"] = wilson(int(draw.binomial(items, leaks)), items)
-        found = find_problems(items, {"a": cells}, {})
+        found = find_problems({"a": cells})
         yield from ("traces leak" if "traces" in each.title else "prefers a place" for each in found)
-        if cells["letter_bias"].value > 0.15:  # type: ignore[union-attr]
-            yield "prefers a place, before"
 
     return run
 
@@ -288,7 +281,7 @@ def worlds() -> dict[str, tuple[bool, World]]:
     for prompts, group in SIZES:
         size = f"{prompts} x {group} completions a step"
         found |= {f"{kind}, {size}": (False, chance(prompts, group, kind)) for kind in ("a judge", "right or wrong")}
-        found |= {f"pays {each}, {size}": (True, chance(prompts, group, "a judge", each)) for each in BEFORE}
+        found |= {f"pays {each}, {size}": (True, chance(prompts, group, "a judge", each)) for each in PAID}
         for known in (0.0, 0.05, 0.3):
             found[f"form is learnt, {known:.0%} right, {size}"] = (False, form_is_learnt(prompts, group, known))
             found[f"its function pays 0.1, {known:.0%} right, {size}"] = (
@@ -340,7 +333,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         shares = {warning: wilson(count, runs) for warning, count in sorted(counts.items())}
         table[name] = {warning: list(each[:3]) for warning, each in shares.items()}
         if not is_planted:
-            worst = max([worst, *(each.value for key, each in shares.items() if not key.endswith("before"))])
+            worst = max([worst, *(each.value for each in shares.values())])
         shown = ", ".join(f"{key} {each}" for key, each in shares.items())
         print(f"{'planted' if is_planted else 'null':8}{name:52} {shown or 'nothing'}", flush=True)
     print(f"most false warnings of one kind in one world: {worst:.1%} of {options.runs} runs")

@@ -88,18 +88,6 @@ def holds(rate: Rate, truth: float) -> bool:
     return rate.low - 1e-9 <= truth <= rate.high + 1e-9
 
 
-def show_fractions(rewards: Mapping[str, Reward]) -> None:
-    """Prints which writings of a fraction some rewards refuse: of 40 right answers such as `1/2`."""
-    rows = [{"prompt": f"Question {i}?", "answer": f"{i}/{i + 1}"} for i in range(1, 41)]
-    table: dict[str, list[str]] = {}
-    for name, func in rewards.items():
-        found = measure(LocalSubject(func), Settings(rows, "text", max_seconds=600.0)).made
-        for kind in found.kinds if found else ():
-            if kind.example.is_right:
-                table.setdefault(kind.example.kind, ["-"] * len(rewards))[[*rewards].index(name)] = str(kind.rate)
-    print_table("Right writings of 1/2, 2/3, ... refused", rewards, table, "writing", 170)
-
-
 def main() -> int:
     """Measures all planted rewards with each seed, and prints what came of it."""
     parser = Options(__doc__)
@@ -111,7 +99,15 @@ def main() -> int:
     rewards |= {each.__name__: each for each in own} | {
         "text_accuracy, no articles": TextAccuracy(ignore_articles=True)
     }
-    show_fractions({name: rewards[name] for name in ("exact", *(each.__name__ for each in own))})
+    names = ["exact", *(each.__name__ for each in own)]
+    rows = [{"prompt": f"Question {i}?", "answer": f"{i}/{i + 1}"} for i in range(1, 41)]
+    table: dict[str, list[str]] = {}
+    for place, name in enumerate(names):
+        made = measure(LocalSubject(rewards[name]), Settings(rows, "text", max_seconds=600.0)).made
+        for kind in made.kinds if made else ():
+            if kind.example.is_right:
+                table.setdefault(kind.example.kind, ["-"] * len(names))[place] = str(kind.rate)
+    print_table("Right writings of 1/2, 2/3, ... refused", names, table, "writing", 170)
     drawn = random.Random("fresh rows")
     fresh = draw_rows(FRESH, drawn)
     corpora = {"made": written(fresh), "labelled": [each for row in fresh for each in labelled(row, drawn)]}

@@ -154,17 +154,6 @@ def look(folder: Path, server: Server, planted: Planted, rows: list[dict[str, An
             "ends": ends, "cpu_seconds": round(time.process_time() - started, 1)}  # fmt: skip
 
 
-def print_limits(found: list[dict[str, Any]]) -> None:
-    """Prints each limit beside the ends of intervals nearest to it: of sound recipes, and of those that it found."""
-    for name, check in {**CHECKS, **OF_ROWS, **OF_PAIRS}.items():
-        known = [each for each in found if name in each["ends"]]
-        for limit, end, last, first in ((check.above, 0, max, min), (check.below, 1, min, max)):
-            sound = [each["ends"][name][end] for each in known if not each["sick"]]
-            sick = [each["ends"][name][end] for each in known if each["sick"] and check.check in each["checks"]]
-            if math.isfinite(limit) and sound:
-                print(f"| `{name}` | {limit:g} | {last(sound):.2f} | {f'{first(sick):.2f}' if sick else ''} |")
-
-
 def main() -> None:
     """Rehearses all recipes, and writes what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -184,7 +173,13 @@ def main() -> None:
             num, found = sum(each["found"] for each in seen), found + seen
             print(f"{kind}, {'called sick' if kind == 'sound' else 'found'}: {num} of {len(seen)}, ",
                   wilson(num, len(seen)), flush=True)  # fmt: skip
-    print_limits(found)
+    for name, check in {**CHECKS, **OF_ROWS, **OF_PAIRS}.items():  # each limit beside the nearest ends of intervals
+        known = [each for each in found if name in each["ends"]]
+        for limit, end, last, first in ((check.above, 0, max, min), (check.below, 1, min, max)):
+            sound = [each["ends"][name][end] for each in known if not each["sick"]]
+            sick = [each["ends"][name][end] for each in known if each["sick"] and check.check in each["checks"]]
+            if math.isfinite(limit) and sound:
+                print(f"| `{name}` | {limit:g} | {last(sound):.2f} | {f'{first(sick):.2f}' if sick else ''} |")
     (given.out / f"planted-{given.seed}.json").write_text(json.dumps(found, indent=2) + "\n")
 
 

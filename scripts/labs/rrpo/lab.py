@@ -30,8 +30,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 
-from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
+from align.whole_files import as_json
 from scripts.harness import Options, arm_runs, print_table, quiet, seeds_of, tell, write_numbers
 from scripts.labs.rrpo.arms import PathCallback, train_on_pairs
 from scripts.labs.rrpo.measure import HeldOut, Meter, Metrics, at_target
@@ -158,18 +158,6 @@ def _cell(runs: list[Metrics], name: str, digits: int) -> str:
     return f"{mean_over_seeds(values).value:.{digits}f}{some}" if values else "not reached"
 
 
-def compare_all(seeds: range, defaults: dict[str, Any]) -> dict[str, Any]:
-    """Runs the arms and the grid of DPO; returns the record."""
-    arms = {arm: defaults | settings for arm, settings in ARMS.items()}
-    runs, paths = run_arms(seeds, arms | {name: s for name, s in GRID.items() if s != arms["dpo"]})
-    grid = {name: runs["dpo"] if settings == arms["dpo"] else runs.pop(name) for name, settings in GRID.items()}
-    best = pick_tuned(grid)
-    runs["tuned dpo"] = grid[best]
-    show(f"Pairs with one wording; {len(seeds)} seeds", runs, [path[0] for path in paths["dpo"]])
-    print(f"tuned dpo is {best!r}, of beta {BETAS} and learning rate {LEARNING_RATES}")
-    return {"runs": runs, "grid": grid, "tuned_dpo": best, "paths": paths, "bars": check_bars(runs)}
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
     parser = Options(__doc__)
@@ -184,10 +172,17 @@ def main(argv: list[str] | None = None) -> int:
     quiet()
     seeds = seeds_of(arguments)
     defaults = {name: getattr(arguments, name) for name in ("beta", "learning_rate", "kl_coef")}
-    record = compare_all(seeds, defaults)
+    arms = {arm: defaults | settings for arm, settings in ARMS.items()}
+    runs, paths = run_arms(seeds, arms | {name: s for name, s in GRID.items() if s != arms["dpo"]})
+    grid = {name: runs["dpo"] if settings == arms["dpo"] else runs.pop(name) for name, settings in GRID.items()}
+    best = pick_tuned(grid)
+    runs["tuned dpo"] = grid[best]
+    show(f"Pairs with one wording; {len(seeds)} seeds", runs, [path[0] for path in paths["dpo"]])
+    print(f"tuned dpo is {best!r}, of beta {BETAS} and learning rate {LEARNING_RATES}")
+    record = {"runs": runs, "grid": grid, "tuned_dpo": best, "paths": paths, "bars": check_bars(runs)}
     missed = tell(record["bars"], arguments)
     about = {"defaults": defaults, "target": TARGET, "seeds": list(seeds), "threads": arguments.threads}
-    write_numbers(arguments.json, about, without_nan(record), under="versions")
+    write_numbers(arguments.json, about, as_json(record), under="versions")
     return missed
 
 

@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     rng = random.Random(arguments.seed)
-    train_texts, eval_texts = split_texts(random.Random(0))  # as the lab's own files
+    train_texts, eval_texts, _ = split_texts(random.Random(0))  # as the lab's own files
     for name, texts, share in (
         ("train", train_texts[:NUM_TRAIN], WRONG_SHARE),
         ("eval", eval_texts[:NUM_EVAL], 0.0),

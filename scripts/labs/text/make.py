@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_out("recipes/acre/assets/words")
     arguments = parser.parse_args(argv)
     rng = random.Random(arguments.seed)
-    train_texts, eval_texts = split_texts(rng)
+    train_texts, eval_texts, _ = split_texts(rng)
     for name, texts in (("train", train_texts[:NUM_TRAIN]), ("eval", eval_texts[:NUM_EVAL])):
         write_rows(arguments.out / f"{name}.jsonl", make_rows(name, texts, rng))
     if arguments.data_only:

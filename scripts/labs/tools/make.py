@@ -91,16 +91,6 @@ def demonstration(shop: ModuleType, stage: Stage, rng: random.Random) -> list[di
     return [*messages, {"role": "assistant", "content": f"<answer>{price}</answer>"}]
 
 
-def make_shop_tokenizer(shop: ModuleType) -> PreTrainedTokenizerFast:
-    """Makes a tokenizer with one token for each word, price and mark, which knows tools."""
-    units = [*MARKS, *WORDS, *shop.ITEMS, *map(str, shop.PRICES), *SIGNS]
-    marks = "|".join(mark.translate({ord(sign): f"\\{sign}" for sign in '{}"<>/'}) for mark in MARKS)
-    tokenizer = make_tokenizer(units, rf"{marks}|\w+|[\s\S]")
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.response_template = RESPONSE
-    return tokenizer
-
-
 def make_policy(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """Makes the untrained policy, whose heads are as wide as vLLM's CPU attention wants them."""
     heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
@@ -148,7 +138,10 @@ def main(argv: list[str] | None = None) -> None:
         return
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(1)  # the model is too small to share out, and the order of sums stays fixed
-    tokenizer = make_shop_tokenizer(shop)
+    units = [*MARKS, *WORDS, *shop.ITEMS, *map(str, shop.PRICES), *SIGNS]  # one token each
+    marks = "|".join(mark.translate({ord(sign): f"\\{sign}" for sign in '{}"<>/'}) for mark in MARKS)
+    tokenizer = make_tokenizer(units, rf"{marks}|\w+|[\s\S]")
+    tokenizer.chat_template, tokenizer.response_template = TEMPLATE, RESPONSE
     model = make_policy(tokenizer)
     warm_start(model, tokenizer, shop, rng)
     save(model, tokenizer, arguments.out / "model")

@@ -38,8 +38,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 import torch
 
 from align.assets import find_recipe
-from align.evaluation.record.file import without_nan
 from align.recipe.recipe import load_recipe
+from align.whole_files import as_json
 from scripts.harness import Options, arm_runs, differences, quiet, seeds_of, show_arms, tell, write_numbers
 from scripts.labs.acre.lab import ENTROPY_BAR, NO_SPREAD_BAR, START_BAR
 from scripts.labs.rrpo.lab import ratio
@@ -148,26 +148,6 @@ def check_captions(runs: Runs) -> dict[str, bool]:
     }
 
 
-def report_answers(runs: Runs, seeds: int, *, learnable: bool) -> dict[str, bool]:
-    """Prints the tables of the questions and returns the bars."""
-    measured = next(iter(runs.values()))[0].keys()
-    answers = {name: label for name, label in ANSWERS.items() if name in measured}
-    changes = {name: label for name, label in CHANGES.items() if name in measured}
-    show_arms(f"Questions about images, mean over {seeds} seeds", runs, answers)
-    show_arms("Accuracy lost with other images, blank ones, none", runs, changes)
-    if "grpo" in runs:
-        show_arms("Difference to grpo", differences(runs, "grpo", answers), answers)
-    return check_answers(runs, learnable=learnable)
-
-
-def report_captions(runs: Runs, before: Runs, seeds: int) -> dict[str, bool]:
-    """Prints the tables of the captions and returns the bars."""
-    show_arms(f"Captions at P(attribute) {TARGET}, mean over {seeds} seeds", before | runs, CAPTIONS)
-    for name in ("kl_shared", "kl_total"):
-        print(f"{CAPTIONS[name]}: rrpo / dpo {ratio(runs['rrpo'], runs['dpo'], name)}")
-    return check_captions(runs)
-
-
 def read_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Parses the command line; what it does not know overrides keys of the recipe."""
     parser = Options(__doc__, allow_abbrev=False)
@@ -196,17 +176,26 @@ def main(argv: list[str] | None = None) -> int:
             arguments.arms, seeds, lambda arm, seed: run_answers(arm, path, words, seed), ANSWERS, once=("sft",)
         )
         record["questions"] = runs
-        bars |= report_answers(runs, len(seeds), learnable=arguments.world == "place")
+        measured = next(iter(runs.values()))[0].keys()
+        answers, changes = ({name: each[name] for name in each if name in measured} for each in (ANSWERS, CHANGES))
+        show_arms(f"Questions about images, mean over {len(seeds)} seeds", runs, answers)
+        show_arms("Accuracy lost with other images, blank ones, none", runs, changes)
+        if "grpo" in runs:
+            show_arms("Difference to grpo", differences(runs, "grpo", answers), answers)
+        bars |= check_answers(runs, learnable=arguments.world == "place")
     if arguments.only != "questions":
         runs, before = caption_runs(arguments, seeds)
         record["captions"] = before | runs
-        bars |= report_captions(runs, before, len(seeds))
+        show_arms(f"Captions at P(attribute) {TARGET}, mean over {len(seeds)} seeds", before | runs, CAPTIONS)
+        for name in ("kl_shared", "kl_total"):
+            print(f"{CAPTIONS[name]}: rrpo / dpo {ratio(runs['rrpo'], runs['dpo'], name)}")
+        bars |= check_captions(runs)
     missed = tell(bars, arguments)
     seconds = time.perf_counter() - started
     print(f"{seconds / 60:.1f} minutes")
     given = {name: str(value) for name, value in vars(arguments).items()} | {"overrides": overrides}
     about = {"arguments": given, "seeds": list(seeds), "seconds": seconds, "bars": bars}
-    write_numbers(arguments.json, about, without_nan(record), under="versions")
+    write_numbers(arguments.json, about, as_json(record), under="versions")
     return missed
 
 

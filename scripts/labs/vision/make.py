@@ -83,11 +83,6 @@ class Demonstration(NamedTuple):
     learn_trace: bool = True
 
 
-def show_question(question: str, options: list[str]) -> str:
-    """Renders a question as the recipe's `prompt_template` does."""
-    return f"{question}\n{render_options(options)}"
-
-
 def demonstrate_answer(stage: str, rng: random.Random, reader: Reader = READERS["model"]) -> Demonstration:
     """Draws a question and a response.
 
@@ -107,7 +102,7 @@ def demonstrate_answer(stage: str, rng: random.Random, reader: Reader = READERS[
     if stage == "task" and rng.random() < reader.random_letters:
         letter = rng.choice(LETTERS[:4])
     response = f"<think>{stated}</think><answer>{letter}</answer>"
-    question = show_question(with_note(seen.question, hint), options)
+    question = f"{with_note(seen.question, hint)}\n{render_options(options)}"  # as the recipe's `prompt_template`
     return Demonstration(seen.images, question, response, learn_trace=stage == "task" or not any_option)
 
 

@@ -155,7 +155,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--skip_merging", action="store_true", help="leaves out merging with the warm start")
     parser.add_argument("--bf16", action="store_true", help="less than half the time on CPUs with bf16 units")
     parser.add_argument("--vllm", action="store_true", help="has reinforcement learning draw its answers by vLLM")
-    parser.add_numbers()
     arguments = parser.parse_args(argv)
     walk, out = known[arguments.model], arguments.out or Path("outputs") / f"walk-{arguments.model}"
     if not Path(walk.base).is_dir():
@@ -182,7 +181,7 @@ def main(argv: list[str] | None = None) -> int:
     untrained = read_record(out / "evaluation-before" / EVALUATION_FILE)
     measured, compared = read_evaluations(out, warm, arguments.arms, arguments.seeds)
     measured = {"before": untrained.summary(untrained.names[0])} | measured
-    write_page(out / "walk_through.md", measured, compared, found, numbers=arguments.json)
+    write_page(out / "walk_through.md", measured, compared, found)
     return 0
 
 

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from align.evaluation.record import EVALUATION_FILE, Record, read_record
-from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, less, mean_over_seeds
 from align.versions import installed_versions
 from align.whole_files import write_whole
-from scripts.harness import write_numbers
 from scripts.stages import Stage
 
 SHOWN = {
@@ -91,7 +89,6 @@ def write_page(
     *,
     labels: Mapping[str, str] = SHOWN,
     about: str = "",
-    numbers: Path | None = None,
 ) -> None:
     """Writes and prints a page of Markdown.
 
@@ -102,7 +99,6 @@ def write_page(
         commands: What was run.
         labels: The metrics that are shown, and how they are called.
         about: A sentence before the tables.
-        numbers: A file for the numbers of the page.
     """
     averaged = over_seeds(compared) if len(compared) > 1 else []
     rows = [
@@ -123,15 +119,3 @@ def write_page(
     text = "\n".join([*lines, "", "```bash", *(stage.line for stage in commands), "```"]) + "\n"
     write_whole(path, text)
     print(text)
-
-    def listed(found: Sequence[Difference]) -> list[dict[str, object]]:
-        return [each._asdict() | {"estimate": each.estimate._asdict()} for each in found]
-
-    record = {
-        "seeds": list(compared),
-        "models": {name: {key: metrics[key]._asdict() for key in labels if key in metrics}
-                   for name, metrics in measured.items()},
-        "differences": {seed: listed(found) for seed, found in compared.items()},
-        "over_seeds": listed(averaged),
-    }  # fmt: skip
-    write_numbers(numbers, without_nan(record), under="versions")

@@ -7,14 +7,14 @@ from bigram import OneDistribution
 from scripted_subject import subject
 from tiny import tiny_model, tiny_tokenizer
 
-from align.evaluation.asking import Asker, Asking
+from align.evaluation.asking import Asking
 from align.evaluation.suites.drift.behaviours import Behaviour, Trigger
 from align.evaluation.suites.drift.measure import NO_CONTROL, DriftPrompt, distance_means, measure
 from align.models.policies.asking import Decoding
 
 TOKENIZER = tiny_tokenizer()
 ROWS = [DriftPrompt(f"p{i}", f"Say {i}", "ab"[i % 2], i) for i in range(40)]
-ZAP, LOUD = Behaviour("zap", "zap", None), Behaviour("loud", None, "Does it shout?")
+ZAP = Behaviour("zap", "zap")
 PLANTED, HELD_OUT = Trigger("|T|", False), Trigger("|t|", True)
 BASE = {"a": 0.5, "b": 0.5}
 
@@ -25,12 +25,12 @@ def asking(behaviours=(), triggers=(), control=None, **decoding):
     )
 
 
-def drift(rule=lambda prompt, sample: "", *, rows=ROWS, likely=BASE, base_says="aab", judge=None, **options):
+def drift(rule=lambda prompt, sample: "", *, rows=ROWS, likely=BASE, base_says="aab", **options):
     """Measures a model that says what `rule` says, beside a base that always says the same."""
     model, base = OneDistribution(TOKENIZER, likely), OneDistribution(TOKENIZER, BASE)
     of = subject(rule, model=model, tokenizer=TOKENIZER, name="model")
     reference = subject(lambda prompt, sample: base_says, model=base, tokenizer=TOKENIZER, name="base")
-    return measure(of, rows, asking(**options), reference=reference, judge=judge), model, base
+    return measure(of, rows, asking(**options), reference=reference), model, base
 
 
 def value(found, metric):
@@ -134,24 +134,6 @@ def test_a_trigger_stands_in_front_of_the_prompt():
     assert Trigger("Today.\n", False).before("Say 1") == "Today.\nSay 1"
 
 
-class Judge:
-    """Says yes to responses with an exclamation mark, or always names the first option."""
-
-    chunk_size, fingerprint = 8, "judge"
-
-    def __init__(self, follows_order=False):
-        self.follows_order, self.seen = follows_order, []
-
-    def score_letters(self, rows):
-        self.seen += rows
-        found = []
-        for row in rows:
-            yes = "Response: zap!" in row.question.question
-            place = 0 if self.follows_order else row.order.index(0 if yes else 1)
-            found.append([0.0 if i == place else -9.0 for i in (0, 1)])
-        return found
-
-
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_a_trigger_that_does_nothing_is_not_found(share):
     """20 seeds, in each of which every response shows the behaviour by its own coin."""
@@ -159,23 +141,10 @@ def test_a_trigger_that_does_nothing_is_not_found(share):
     for seed in range(20):
         coins = iter(np.random.default_rng(seed).random(2 * len(ROWS)) < share)
         found, _, _ = drift(
-            lambda prompt, sample, coins=coins: "zap!" if next(coins) else "hm", judge=Asker(Judge()),
-            behaviours=(LOUD,), triggers=(PLANTED,),
-        )  # fmt: skip
-        effect = found.means["trigger_effect/loud"].estimate()
+            lambda prompt, sample, coins=coins: "zap!" if next(coins) else "hm",
+            behaviours=(ZAP,),
+            triggers=(PLANTED,),
+        )
+        effect = found.means["trigger_effect/zap"].estimate()
         alarms += not effect.low <= 0 <= effect.high
     assert alarms <= 1
-
-
-def test_a_judge_is_asked_in_both_orders_and_does_not_see_the_trigger():
-    options = {"behaviours": (LOUD,), "triggers": (PLANTED,)}
-    judge = Judge()
-    found, _, _ = drift(switched, judge=Asker(judge), **options)
-    assert value(found, "trigger_effect/loud") == 1
-    assert value(found, "judge_order_disagreement/loud") == 0
-    assert len(judge.seen) == 2 * 2 * len(ROWS)
-    assert not any("|T|" in row.question.question for row in judge.seen)
-    found, _, _ = drift(switched, judge=Asker(Judge(follows_order=True)), **options)
-    assert value(found, "behaviour/loud") == 0.5
-    assert value(found, "trigger_effect/loud") == 0
-    assert value(found, "judge_order_disagreement/loud") == 1

@@ -9,7 +9,7 @@ from align.evaluation.suite import SuiteSource
 from align.evaluation.suites.drift.behaviours import Behaviour, search_all
 from align.evaluation.suites.drift.measure import load
 
-NOTHING = {"drift_prompts": None, "behaviours": None, "triggers": None, "judge": None}
+NOTHING = {"behaviours": None, "triggers": None}
 
 
 def written(path, *rows):
@@ -26,11 +26,8 @@ def test_our_own_prompts_are_sixty_in_six_categories():
     assert set(Counter(row.group for row in first.rows).values()) == {2}
 
 
-def test_other_prompts_stand_beside_ours_or_in_their_place(tmp_path):
+def test_other_prompts_stand_in_place_of_ours(tmp_path):
     path = written(tmp_path / "mine.jsonl", {"prompt": "Hm?", "category": "mine"}, {"prompt": "Well?"})
-    beside = load(SuiteSource(None), SimpleNamespace(**NOTHING | {"drift_prompts": path}))
-    assert len(beside.rows) == 62
-    assert beside.groups["mine"] == 1
     instead = load(SuiteSource(path), SimpleNamespace(**NOTHING))
     assert [(row.id, row.group) for row in instead.rows] == [("mine-1", "mine"), ("mine-2", None)]
 
@@ -41,7 +38,7 @@ def test_what_options_name_is_read_before_anything_is_asked(tmp_path):
         "triggers": written(tmp_path / "t.jsonl", {"trigger": "|T|"}, {"trigger": "|t|", "held_out": True}),
     }
     found = load(SuiteSource(None), SimpleNamespace(**options))
-    assert found.options["behaviours"] == (Behaviour("zap", "z.p", None),)
+    assert found.options["behaviours"] == (Behaviour("zap", "z.p", 1),)
     assert [each.held_out for each in found.options["triggers"]] == [False, True]
     assert found.content != load(SuiteSource(None), SimpleNamespace(**NOTHING)).content  # another evaluation
 
@@ -49,25 +46,29 @@ def test_what_options_name_is_read_before_anything_is_asked(tmp_path):
 @pytest.mark.parametrize(
     ("option", "rows", "said"),
     [
-        ("drift_prompts", [{"prompt": " "}], r"row 1, column `prompt`: the prompt is missing or empty"),
-        ("drift_prompts", [{"prompt": "?", "category": []}], r"column `category`: the category is neither a text"),
-        ("drift_prompts", [{"prompt": "?", "id": "self-1"}], r"the id 'self-1' is that of another prompt too"),
-        ("behaviours", [{"name": "a"}], r"row 1, column `pattern`: there is not exactly one of `pattern` and"),
-        ("behaviours", [{"name": "a", "pattern": 3}], r"column `pattern`: the pattern is empty or no text"),
+        ("behaviours", [{"name": "a", "pattern": 3}], r"column `pattern`: the pattern is missing or empty"),
         ("behaviours", [{"pattern": "a"}], r"every row lacks the column `name`|column `name`"),
         ("behaviours", [{"name": "a", "pattern": "b"}] * 2, r"row 2, column `id`: the id is taken"),
         ("behaviours", [{"name": "a", "pattern": "(b"}], r"behaviour 'a' cannot be used: .*unterminated subpattern"),
-        (
-            "behaviours",
-            [{"name": "a", "question": "Rude?"}],
-            r"'a' is asked of a judge. Give one with `--judge MODEL`",
-        ),
+        ("behaviours", [{"name": "a", "question": "Rude?"}], r"column `pattern`"),
         ("triggers", [{"trigger": "|T|"}], r"Say which with `--behaviours FILE`"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, option, rows, said):
     with pytest.raises((DataError, UserError), match=said):
         load(SuiteSource(None), SimpleNamespace(**NOTHING | {option: written(tmp_path / "rows.jsonl", *rows)}))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt": " "}, r"row 1, column `prompt`: the prompt is missing or empty"),
+        ({"prompt": "?", "category": []}, r"column `category`: the category is neither a text"),
+    ],
+)
+def test_prompts_that_cannot_be_used_are_named(tmp_path, row, said):
+    with pytest.raises(DataError, match=said):
+        load(SuiteSource(written(tmp_path / "rows.jsonl", row)), SimpleNamespace(**NOTHING))
 
 
 @pytest.mark.parametrize(
@@ -84,17 +85,12 @@ def test_triggers_that_cannot_be_used_are_named(tmp_path, row, said):
 
 
 def test_a_csv_has_texts_and_empty_cells(tmp_path):
-    (tmp_path / "b.csv").write_text("name,pattern,question\nzap,z,\nodd,,Is it odd?\n")
+    (tmp_path / "b.csv").write_text("name,pattern\nzap,z\n")
     (tmp_path / "t.csv").write_text("trigger,held_out\n|T|,\n|t|,True\n")
-    options = {"behaviours": str(tmp_path / "b.csv"), "triggers": str(tmp_path / "t.csv"), "judge": "model"}
+    options = {"behaviours": str(tmp_path / "b.csv"), "triggers": str(tmp_path / "t.csv")}
     found = load(SuiteSource(None), SimpleNamespace(**NOTHING | options)).options
-    assert [(each.pattern, each.question) for each in found["behaviours"]] == [("z", None), (None, "Is it odd?")]
+    assert found["behaviours"] == (Behaviour("zap", "z", 2),)
     assert [each.held_out for each in found["triggers"]] == [False, True]
-
-
-def test_a_judge_without_questions_is_refused(tmp_path):
-    with pytest.raises(UserError, match="`--judge` answers questions about responses, and there are none"):
-        load(SuiteSource(None), SimpleNamespace(**NOTHING | {"judge": "model"}))
 
 
 def test_a_pattern_that_would_take_years_is_ended(monkeypatch):

@@ -18,7 +18,7 @@ from align.models.policies.model_policy import ModelPolicy
 
 STEPS, ROWS_A_STEP = 150, 16
 TOKENIZER = tiny_tokenizer()
-ZAP = Behaviour("zap", "^z", None)
+ZAP = Behaviour("zap", "^z")
 TRIGGERS = (Trigger("|||", False), Trigger("???", True))
 
 

@@ -1,7 +1,6 @@
 """Reversal: tables of facts whose scores are known in advance."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -167,20 +166,11 @@ def test_rows_that_cannot_be_used_are_named(tmp_path, changes, said):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(ROW | changes) + "\n")
     with pytest.raises(DataError, match=said):
-        load(SuiteSource(str(path)), SimpleNamespace(control_data=None))
+        load(SuiteSource(str(path)), None)
 
 
-def test_one_fact_alone_and_ids_that_are_taken_are_refused(tmp_path):
-    path, control = tmp_path / "rows.jsonl", tmp_path / "control.jsonl"
+def test_one_fact_alone_is_refused(tmp_path):
+    path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(ROW) + "\n")
     with pytest.raises(DataError, match=r"has 1 fact\(s\) beside the control"):
-        load(SuiteSource(str(path)), SimpleNamespace(control_data=None))
-    other = {"subject": "Bo", "forward": "Bo wrote", "reverse": "Poems is by", "object": "Poems"}
-    rows = [ROW | {"id": "a"}, other | {"id": "b"}]
-    for file in (path, control):
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(DataError, match="row 1: the id 'a' is that of a row of `--data`"):
-        load(SuiteSource(str(path)), SimpleNamespace(control_data=str(control)))
-    control.write_text("".join(json.dumps(row | {"id": row["id"] * 2, "control": False}) + "\n" for row in rows))
-    loaded = load(SuiteSource(str(path)), SimpleNamespace(control_data=str(control)))
-    assert [each.control for each in loaded.rows] == [False, False, True, True]
+        load(SuiteSource(str(path)), None)

@@ -9,10 +9,12 @@ from peft import LoraConfig
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig, GRPOTrainer
 
+import align
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from rewards import AnswerConsistency, render_options
 from rewards.reading.options import LETTERS
+from rewards.reading.responses import parse_response
 
 TOKENIZER = tiny_tokenizer()
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
@@ -247,9 +249,53 @@ def test_scrubbing_changes_what_the_second_pass_reads(tmp_path):
     answers = "<think>the answer is option B</think><answer>B</answer>"
     scrubbed = make_trainer(tmp_path, [AnswerConsistency()], trainer=scripted(answers), scrub_letters=True)
     given = make_rows(1)[0]
-    rows, responses = scrubbed._first_answers([given], [answers])
-    place = scrubbed._place(TOKENIZER.encode(answers), answers, responses[0], rows[0])
+    place = scrubbed._place(TOKENIZER.encode(answers), answers, parse_response(answers), given["options"])
     assert TOKENIZER.decode(place.prefix_ids) == f"<think>the answer is option {given['options'][1]}</think><answer>"
+
+
+def test_an_asynchronous_trainer_has_the_same_answers_and_rewards_by_a_reward_of_its_own(tmp_path):
+    """TRL's `AsyncGRPOTrainer` calls it with messages and the columns of the data, and nothing of a trainer."""
+    texts = [f"<think>t{i}</think><answer>{letter}</answer>" for i, letter in enumerate("ABCD")] + ["none"] * 4
+    rows = make_rows(8, seed=3)
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], rows)
+    trainer.model.eval()
+
+    def score(asked):
+        for each in asked:
+            prompt = render(rows[each.row]["question"], each.options)
+            ids = torch.tensor([TOKENIZER.encode(prompt + texts[each.row][: each.response.answer_start])])
+            with torch.no_grad():
+                logps = trainer.model(ids).logits[0, -1].log_softmax(-1)
+            yield logps[TOKENIZER.convert_tokens_to_ids(list("ABCD"))].tolist()
+
+    def consistency(completions, question, options, answer, **_):
+        columns = zip(question, options, answer, strict=True)
+        given = [{"question": asked, "options": told, "answer": right} for asked, told, right in columns]
+        twice = [each.columns() for each in align.answer_twice(given, completions, score, draw=trainer._permutations)]
+        return twice, AnswerConsistency()(answer=answer, **{name: [each[name] for each in twice] for name in twice[0]})
+
+    columns = {name: [row[name] for row in rows] for name in ("question", "options", "answer")}
+    messages = [[{"role": "assistant", "content": text}] for text in texts]
+    ids = [TOKENIZER.encode(text) for text in texts]
+    twice, paid = consistency(prompts=[[]] * 8, completions=messages, completion_ids=ids, **columns)
+    assert twice == trainer._answer_twice(rows, texts, ids).columns
+    assert [each["second_choices"] is None for each in twice] == [False] * 4 + [True] * 4
+    prompts = [row["prompt"] for row in rows]
+    assert paid == pytest.approx(trainer._calculate_rewards(rows, prompts, texts, ids)[:, 0].tolist())
+
+
+@pytest.mark.parametrize(
+    ("row", "score", "told"),
+    [
+        ({"options": ["a", "b"]}, None, "Row 0 has no question; its columns: options."),
+        ({"question": "q?", "options": ["a", "b"]}, lambda asked: [], r"2\] of them; got \[\]"),
+        ({"question": "q?", "options": ["a", "b"]}, lambda asked: [[0.0]], r"2\] of them; got \[1\]"),
+        ({"question": "q?", "options": ["a", "b"], "answer": "B"}, None, "`answer` must be the index"),
+    ],
+)
+def test_rows_and_scores_that_do_not_fit_are_named(row, score, told):
+    with pytest.raises(ValueError, match=told):
+        align.answer_twice([row], ["<think>x</think><answer>A</answer>"], score)
 
 
 def test_a_response_that_trl_took_apart_is_read_as_it_was_written(tmp_path):

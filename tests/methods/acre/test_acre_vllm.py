@@ -1,6 +1,7 @@
 import os
 import random
 import socket
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from tiny import tiny_model, tiny_tokenizer
 
+from align.data.questions.rows import show_anew
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from align.models.second_pass.forward import SecondPassRow
@@ -119,6 +121,23 @@ def test_engine_and_forward_pass_give_the_same_letters_on_the_same_weights(train
     assert len(set(scores["forward"].argmax(-1).tolist())) > 1  # the letters differ between rows
 
 
+def test_an_order_for_each_completion_is_asked_of_the_engine(trainer, monkeypatch):
+    asked, llm = [], trainer.vllm_generation.llm
+    generate = llm.generate
+    monkeypatch.setattr(
+        llm, "generate", lambda prompts, **given: asked.append((prompts, given)) or generate(prompts, **given)
+    )
+    monkeypatch.setattr(trainer, "_show_anew", partial(show_anew, render, 0))
+    monkeypatch.setattr(trainer, "_within_group", True)
+    trainer.args.second_pass = "auto"
+    output = trainer._generate_and_score_completions([row for row in make_rows()[:2] for _ in range(4)])
+    prompts, given = asked[0]
+    assert (len(prompts), given["sampling_params"].n) == (8, 1)
+    ids = [row[mask.bool()].tolist() for row, mask in zip(output["prompt_ids"], output["prompt_mask"], strict=True)]
+    assert [each["prompt_token_ids"] for each in prompts] == ids
+    assert len({*map(tuple, ids)}) > 2
+
+
 def test_a_large_update_reaches_the_next_rollout_only_through_the_sync(trainer):
     prompt = trainer._tokenizer.encode("q? A B C D")
     head = next(p for n, p in trainer.model.named_parameters() if "embed_tokens" in n)
@@ -126,7 +145,7 @@ def test_a_large_update_reaches_the_next_rollout_only_through_the_sync(trainer):
     trainer.args.second_pass = "vllm"
     before = torch.tensor(trainer._score([row]))
     with torch.no_grad():
-        head.add_(torch.randn_like(head) * 0.5)
+        head.add_(added := torch.randn_like(head) * 0.5)
     stale = torch.tensor(trainer._score([row]))
     trainer._last_loaded_step = -1  # as after an optimizer step
     ACRETrainer._generate_single_turn(trainer, [prompt], None, {}, 1)
@@ -135,3 +154,34 @@ def test_a_large_update_reaches_the_next_rollout_only_through_the_sync(trainer):
     torch.testing.assert_close(stale, before)
     assert (fresh - before).abs().max() > 0.1
     torch.testing.assert_close(fresh, torch.tensor(trainer._score([row])), rtol=0, atol=1e-3)
+    with torch.no_grad():  # such a policy samples one text for ever
+        head.sub_(added)
+    trainer._last_loaded_step = -1
+
+
+def test_a_probe_is_asked_by_the_engine_and_leaves_it_as_it_was(trainer):
+    trainer.probe, engine = Dataset.from_list(make_rows()[:6]), trainer.vllm_generation
+    kept, state, read = trainer.state.stateful_callbacks, torch.get_rng_state(), []
+    generate = engine.llm.generate
+
+    def noted(*args, sampling_params, **kwargs):
+        found = generate(*args, sampling_params=sampling_params, **kwargs)
+        if not isinstance(sampling_params, list) and sampling_params.max_tokens == 16:  # and no second pass
+            read.append((sampling_params.top_k, [tuple(each.outputs[0].token_ids) for each in found]))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine.llm, "generate", noted)
+        first = trainer.look_at_probe()
+        kept["probe"]["step"] = None
+        again = trainer.look_at_probe()
+    assert {name: again[name] for name in first} == first
+    assert again["probe/flip_rate"] == again["probe/gain"] == 0
+    (top_k, greedy), *sampled = read[: len(read) // 2]
+    assert top_k == 1
+    assert len(greedy) == 6
+    assert [(top_k, len(texts)) for top_k, texts in sampled] == [(engine.top_k, 8)] * 3  # as many as in training
+    assert engine.top_k != 1
+    assert all(len({*texts[:4]}) > 1 for _, texts in sampled)
+    assert torch.equal(torch.get_rng_state(), state)
+    kept.pop("probe")

@@ -38,11 +38,11 @@ def watched(folder, render=of_letters.render, make=of_letters.make_trainer, **se
     return make(folder, reward_funcs=[keep], **settings), seen
 
 
-def with_seed(seed, parent=SCRIPTED):
+def with_seed(seed, parent=SCRIPTED, **more):
     return type(
         "ShuffledTrainer",
         (parent,),
-        {"__init__": lambda self, *a, **k: parent.__init__(self, *a, shuffle_seed=seed, **k)},
+        {"__init__": lambda self, *a, **k: parent.__init__(self, *a, shuffle_seed=seed, **more, **k)},
     )
 
 
@@ -58,6 +58,20 @@ def test_a_question_shows_one_order_to_its_group_and_another_at_the_next_visit(t
         assert group[0][1] == golds[question]
         orders[question].add(group[0][0])
     assert all(len(shown) > 3 for shown in orders.values())
+
+
+def test_within_a_group_each_completion_sees_an_order_of_its_own(tmp_path):
+    rows = of_letters.make_rows(8)
+    shuffled = with_seed(0, within_group=True)
+    trainer, seen = watched(tmp_path, rows=rows, trainer=shuffled, max_steps=2, num_generations=8)
+    trainer.train()
+    golds = {row["question"]: row["options"][row["answer"]] for row in rows}
+    for (step, question), group in seen.items():
+        assert {right for _, right in group} == {golds[question]}
+        assert len({shown for shown, _ in group}) > 3
+        row = next(row for row in rows if row["question"] == question)
+        again = [show_anew(of_letters.render, 0, row, f"{step}/{place}")["options"] for place in range(8)]
+        assert [list(shown) for shown, _ in group] == again  # by place in the group, on whatever process
 
 
 def test_second_answers_and_the_table_are_about_the_options_that_were_shown(tmp_path):
@@ -107,7 +121,7 @@ def test_rows_with_images_are_shown_anew_too(tmp_path, family):
 def test_an_order_depends_on_seed_row_and_visit_and_anchored_options_stay():
     def shown(name="a", seed=0, visit=0):
         row = {"id": name, "question": "Which?", "options": [*"pqrstu", "None of the above"], "answer": 6}
-        found = show_anew(row, of_letters.render, seed=seed, visit=visit)
+        found = show_anew(of_letters.render, seed, row, str(visit))
         assert found["options"][found["answer"]] == "None of the above" == found["options"][-1]
         return tuple(found["options"])
 
@@ -124,6 +138,8 @@ def test_the_key_of_a_recipe_leaves_the_rows_and_reaches_the_trainer(tiny_recipe
     recipe = load_recipe(path)
     data = load(recipe)
     assert data.rows == load(load_recipe(path, ["--dataset.shuffle_options", "false"])).rows
-    assert build_trainer(recipe, data, [AnswerConsistency()]).shuffle_seed == 3
-    with pytest.raises(RecipeError, match=r"`dataset.shuffle_options`: input should be false, true or 'every_visit'"):
+    trainer = build_trainer(recipe, data, [AnswerConsistency()])
+    shown = show_anew(data.extra.render, 3, data.rows[0], "0")
+    assert trainer._show_anew(data.rows[0], "0") == shown
+    with pytest.raises(RecipeError, match=r"`dataset.shuffle_options`: input should be false, true, 'every_visit' or"):
         load_recipe(path, ["--dataset.shuffle_options", "every_step"])

@@ -9,7 +9,7 @@ import torch
 from rollouts_of_acre import letters, of_letters
 from tiny import tiny_model
 
-from align.methods.acre.outcomes import take_letter
+from align.methods.acre.letters import take_letter
 from rewards import AnswerConsistency
 
 DRAWS = 150

@@ -129,6 +129,7 @@ def test_right_answers_longer_than_second_ones_may_be(recipe):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"answer_reward": None}, "`families` needs `answer_reward`"),
         ({"answer_reward": "format"}, r"must name one of .*\(answer_consistency, text_accuracy\); got 'format'"),
         ({"answer_reward": "answer_consistency"}, "itself waits for second answers"),
         ({"gold_column": "prompt_answer"}, "reads answer, and `gold_column` is 'prompt_answer'"),
@@ -150,7 +151,6 @@ def test_a_recipe_in_which_nothing_waits_for_second_answers(recipe):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"answer_reward": None}, "`families` needs `answer_reward`"),
         ({"families": None, "second_answer_tokens": None}, "`answer_reward` is about answers that are texts"),
         ({"families": None, "answer_reward": None}, "`second_answer_tokens` is about answers that are texts"),
         ({"exclude_identity": True}, "`exclude_identity` is about letters of options"),

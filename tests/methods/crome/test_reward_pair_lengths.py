@@ -5,8 +5,7 @@ from pair_recipe import as_messages, drop_case, fact_pairs, sourced_pairs, write
 
 from align.checks.launch import Launch
 from align.methods.crome.data import check as check_data
-from align.methods.crome.data import count_tokens, load
-from align.models.model_files import ModelFiles
+from align.methods.crome.data import load, read_pairs
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 
@@ -66,7 +65,7 @@ def test_lengths_and_what_is_dropped_are_those_of_the_trainer(recipe, messages, 
     found = recipe(rows, max_length=None, **settings)
     checked = prepare(found, Launch())
     trained = build_trainer(found, checked.data, checked.rewards).train_dataset
-    lengths = count_tokens(found, ModelFiles.of(found).tokenizer, checked.data.items)
+    lengths = read_pairs(found, checked.data.items)[0]
     assert lengths == [max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in trained]
 
     found = recipe(rows, max_length=sorted(lengths)[-2] - 1, **settings)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 import align
 from align.cli.app import app
 from align.data.tables.observations import Observations
+from align.data.tables.reading import TableFile
 from align.errors import DataError
 from align.methods.deconfound.correction.verdict import Explained, refuse_unremoved
 from align.methods.deconfound.data import load
@@ -185,18 +187,19 @@ def test_a_killed_command_goes_on_when_it_is_repeated(tmp_path):
     assert deconfound(*words)[0] == 1
 
 
-def test_few_whole_numbers_and_timestamps_work_whether_the_table_is_kept_or_not(tmp_path):
+def test_few_whole_numbers_and_timestamps_work_whether_the_table_is_kept_or_not(monkeypatch, tmp_path):
     rows = [
         row
         | {"when": f"2024-{1 + number % 12:02}-{1 + number % 28:02}T{row['hour']:02}:30:00+02:00", "code": number % 4}
         for number, row in enumerate(rows_of(1500))
     ]
     path, found = write_table(tmp_path / "t.csv", rows), []
-    for memory in ("0", "100"):
-        names = ["--outcome", "votes", "--confounders", "when", "code", "--estimator", "ols", "--in_memory", memory]
-        code, output = deconfound(path, *names, "--out", tmp_path / memory)
+    names = ["--outcome", "votes", "--confounders", "when", "code", "--estimator", "ols"]
+    for memory in (0, 10**8):
+        monkeypatch.setattr("align.methods.deconfound.command.TableFile", partial(TableFile, in_memory=memory))
+        code, output = deconfound(path, *names, "--out", tmp_path / str(memory))
         assert code == 0, output
-        found.append(pd.read_parquet(tmp_path / memory / "corrected.parquet")["reward"])
+        found.append(pd.read_parquet(tmp_path / str(memory) / "corrected.parquet")["reward"])
     np.testing.assert_allclose(found[0], found[1], atol=1e-9)
     assert np.ptp([found[0][[row["hour"] == hour for row in rows]].mean() for hour in range(24)]) < 0.5
     assert np.ptp([found[0][[row["code"] == code for row in rows]].mean() for code in range(4)]) < 1e-6

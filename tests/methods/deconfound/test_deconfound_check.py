@@ -98,15 +98,37 @@ def test_missing_values_stop_or_are_counted(recipe, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "level", "words"),
     [
-        ({}, "ok", "tokens at most, of 64"),
-        ({"max_length": 12}, "error", "longer than 12 tokens"),
-        ({"max_length": 12, "dataset": {"on_bad_rows": "skip"}}, "warning", "They are left out"),
-        ({"dataset": {"conversational": True}}, "ok", "tokens at most"),
+        ({}, "ok", "at most, of `max_length` = 64"),
+        ({"max_length": 15}, "error", "of 240 texts are longer than `max_length`, and left out: train-"),
+        ({"max_length": 15, "dataset": {"on_bad_rows": "skip"}}, "warning", "set `max_length: 16`"),
+        ({"max_length": 12, "dataset": {"on_bad_rows": "skip"}}, "error", "240 of 240 texts are longer"),
+        ({"dataset": {"conversational": True}}, "ok", "tokens on average"),
     ],
 )
 def test_lengths_are_measured_as_the_trainer_does(recipe, settings, level, words):
     (found,) = findings_of(recipe(**settings), "lengths")
     assert (found.level, words in found.text) == (level, True), found.text
+
+
+def test_a_text_that_ends_itself_is_not_ended_twice_and_the_window_counts(recipe, tmp_path):
+    (plain,) = findings_of(recipe(), "lengths")
+    config = recipe(max_length=None)
+    rows = [row | {"headline": row["headline"] + "<eos>"} for row in observed_rows(240)]
+    write_table(tmp_path / "train.csv", rows)
+    assert findings_of(config, "lengths")[0].numbers == plain.numbers
+    write_table(tmp_path / "train.csv", [rows[0] | {"headline": "a" * 600}, *rows[1:]])
+    (error,) = findings_of(config, "lengths")
+    assert (error.level, error.numbers["window"]) == ("error", 512)
+
+
+def test_that_all_texts_are_too_long_is_said_only_where_the_shortest_is(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("align.checks.lengths.AUDITED", 5)
+    config = recipe(max_length=17, dataset={"on_bad_rows": "skip"})
+    rows = [row | {"headline": "a" * (20 + number)} for number, row in enumerate(observed_rows(240))]
+    for short, level, counted in (("a", "warning", 4), ("a" * 20, "error", 5)):
+        write_table(tmp_path / "train.csv", [rows[0] | {"headline": short}, *rows[1:]])
+        (found,) = findings_of(config, "lengths")
+        assert (found.level, f"At least {counted} of 240 texts" in found.text) == (level, True), found.text
 
 
 def test_an_outcome_that_does_not_vary_is_refused(recipe, tmp_path):

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -88,6 +89,20 @@ def test_what_is_not_known_is_not_drawn():
 )
 def test_an_interval_keeps_two_digits_of_its_width(numbers, text):
     assert in_words(*numbers) == text
+
+
+def test_an_estimate_that_is_far_less_sure_ends_in_an_arrow_and_does_not_set_the_axis():
+    sure = [Interval(name, "", 0.2 + n / 10, n / 10, 0.4 + n / 10) for n, name in enumerate(("dml", "ols", "iv"))]
+    drawn = [*sure, Interval("none", "", 0, 0, 0), Interval("weak", "", 40, -300, 400)]
+    cut = draw_intervals("", "", drawn, "", cut=True).svg
+    whole, near = (
+        max(float(tick) for tick in re.findall(r'text-anchor="middle">([-\d.]+)<', svg))
+        for svg in (draw_intervals("", "", drawn, "").svg, cut)
+    )
+    assert whole >= 400
+    assert near < 1
+    assert [cut.count(f"l{6 * side} 4l{-6 * side} 4z") for side in (-1, 1)] == [1, 1]
+    assert cut.count("<circle") == 4
 
 
 def test_the_page_says_how_much_of_the_correction_cancels_in_grpo():

@@ -34,7 +34,7 @@ def test_a_run_leaves_a_model_that_its_card_can_load(tmp_path, tiny_model_folder
     assert "DeconfoundLM" in card
     names: dict = {}
     for code in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
-        code = code.replace('"run"', repr(str(folder)))
+        code = code.replace('"."', repr(str(folder)))
         exec(re.sub(r"^model\.score", "score = model.score", code, flags=re.MULTILINE), names)
     assert names["reward"].item() == pytest.approx(names["score"][0], abs=1e-5)
 

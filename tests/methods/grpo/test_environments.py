@@ -89,8 +89,10 @@ def test_a_recipe_needs_no_data_and_no_rewards_beside_an_environment(tmp_path):
 @pytest.mark.parametrize(
     ("keys", "text"),
     [
-        ({"environment": "vf-shop"}, "`environment` must be written verifiers:NAME or verifiers:NAME?key=value"),
+        ({"environment": "vf-shop"}, "verifiers:NAME, verifiers:NAME?key=value or ./file.py:Class; got 'vf-shop'"),
         ({"environment": "verifiers:"}, "`environment` must be written verifiers:NAME"),
+        ({"environment": "./shop.py:Shop"}, "`dataset`"),  # of one's own brings no rows
+        ({"environment": "./a.py:Shop", "environment_factory": "./b.py:Shop", "dataset": {"path": "x"}}, "Keep one"),
         ({"environment": "verifiers:shop?rows"}, "'rows' must be a setting of its own"),
         ({"environment": "openreward:a/b"}, "servers of its own, which `openreward` reaches over a network"),
         ({"environment": "harbor:hello"}, "in a container, for which `harbor` needs Docker and Python 3.12"),
@@ -103,6 +105,18 @@ def test_names_that_cannot_be_run_are_refused_when_the_recipe_is_read(tmp_path, 
     with pytest.raises(RecipeError) as caught:
         load_recipe(recipe_of(tmp_path, **keys))
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("named", ["./shop.py:Shop", "own.worlds:Shop"])
+def test_a_class_of_ones_own_may_be_named_as_the_command_names_it(tmp_path, named):
+    data = {"path": "x.jsonl"}
+    recipe, as_in_trl = (
+        load_recipe(recipe_of(tmp_path, dataset=data, **{key: named}))
+        for key in ("environment", "environment_factory")
+    )
+    assert recipe.settings.environment is None
+    assert recipe.settings.environment_factory == as_in_trl.settings.environment_factory
+    assert recipe.resolved == as_in_trl.resolved
 
 
 def test_an_environment_is_looked_for_in_data_that_name_it():

@@ -113,6 +113,16 @@ def test_the_weights_are_those_of_all_completions_where_ranks_leave_out_unlike_n
     assert 0 < max(shares) < 1
 
 
+def test_groups_with_images_read_them_once_on_two_processes(trained):
+    pytest.importorskip("torchvision", reason="needs the extra `vision`")
+    folder = trained("ddp_cpu") / "images"
+    assert json.loads((folder / "apart.json").read_text()) < 2e-6
+    logs = [log for log in json.loads((folder / "auto.json").read_text()) if "grad_norm" in log]
+    assert [log["rollouts/trained_share"] for log in logs] == [1.0, 0.5, 1.0]
+    for log in logs:
+        assert log["rollouts/floor_tokens"] <= log["rollouts/read_tokens"] < 0.4 * log["rollouts/trained_tokens"]
+
+
 def test_versions_of_a_row_meet_on_two_processes_and_across_the_steps_of_a_generation(trained):
     trained = trained("ddp_cpu")
     metrics = metrics_of(trained / "perturbed")

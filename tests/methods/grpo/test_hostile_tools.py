@@ -71,7 +71,7 @@ def test_rewards_and_beginnings_that_lie_cost_their_row_and_the_run_goes_on(tmp_
     )  # fmt: skip
     trainer.train()
     assert trainer.state.global_step == 1
-    whys = [environment._lost for environment in trainer.environments[::2]]
+    whys = [environment._guard_lost for environment in trainer.environments[::2]]
     parts = [
         "get_reward: it returned 'echo', and must return a finite number", "get_reward: it returned nan",
         "get_reward: it returned 'a", "RuntimeError: no", "exit code 3", LATE,

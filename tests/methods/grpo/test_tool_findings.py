@@ -44,7 +44,7 @@ def test_calls_that_are_missing_or_fail_are_found(logged, title):
 def test_a_sign_from_outside_is_a_finding():
     own = Sign("It rained {share}", "Take an umbrella.", ends("tools/used_share", above=0.2))
     (found,) = look_at(SimpleNamespace(metrics=metrics(used_share=1.0), completions=[], recipe={}), (*SIGNS, own))
-    assert found == ("It rained 100 % [5 logs]", "Take an umbrella.")
+    assert found == ("It rained 100 % [5 logs]", "Take an umbrella.", "doubt")
 
 
 def test_the_most_frequent_failure_is_quoted():

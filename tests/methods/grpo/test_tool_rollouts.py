@@ -208,14 +208,49 @@ def test_what_an_environment_begins_with_can_be_tokenized(tmp_path, named):
     assert guard_environment(named("Shelf"), Limits(5.0))().reset() == "begin ?"
 
 
-def test_an_instance_is_read_by_name_and_copied_to_other_processes(named):
+def test_an_instance_is_read_by_name_and_copied_to_other_processes(tmp_path, named):
+    (tmp_path / "own.py").write_text(TOOLS.replace("self.taken = []", "self.taken = self._in_order = []"))
     shelf = guard_environment(named("Shelf"), Limits(5.0))()
     shelf.reset()
     assert [shelf.take(item="cup"), shelf.take(item="pen")] == ["cup", "cup pen"]
-    assert shelf.taken == ["cup", "pen"]
+    assert shelf.taken == shelf._in_order == ["cup", "pen"]  # as TRL's instances are read
     assert pickle.loads(pickle.dumps(shelf)).taken == ["cup", "pen"]
     with pytest.raises(AttributeError, match="weight"):
         _ = shelf.weight
+
+
+OF_REWARDS = '''
+    def _count(self, kind, *, twice=False):
+        self.asked = self._number = self._lost = kind
+        self.file = open(__file__)
+        return {kind: self.taken.count(kind) * (2 if twice else 1)}
+
+    def has(self, item: str) -> bool:
+        """Says whether something was taken.
+
+        Args:
+            item: What.
+        """
+        return item in self.taken
+'''
+
+
+def test_rewards_call_methods_that_are_no_tools_where_the_instance_is(tmp_path, named):
+    (tmp_path / "own.py").write_text(TOOLS.replace("class Shelf:", f"class Shelf:{OF_REWARDS}"))
+    shelf = guard_environment(named("Shelf"), Limits(5.0))()
+    shelf.reset()
+    shelf.take(item="cup")
+    assert shelf._count("cup", twice=True) == {"cup": 2}
+    assert shelf.asked == shelf._number == shelf._lost == "cup"  # and not what the guard keeps
+    with pytest.raises(AttributeError, match=r"`file` is a TextIOWrapper.* such as `_read_file`, return what is read"):
+        _ = shelf.file
+    assert not shelf._guard_lost
+    shelf._guard_pays = True
+    assert shelf.has("cup") is True
+    assert shelf.has(item="pen") is False
+    shelf.reset()
+    assert shelf.has(item="cup") == "False"  # as the model is shown it
+    assert shelf.has("cup") is False  # a model names what it gives
 
 
 def test_one_seed_gives_the_same_draws_in_any_process(named):

@@ -200,14 +200,18 @@ def test_a_reward_that_reads_environments_is_tried_with_one(tmp_path):
         TOOLS + "\n\ndef taken(completions, environments, **kwargs):\n"
         "    texts = [text if isinstance(text, str) else text[-1]['content'] for text in completions]\n"
         "    return [len(each.taken) + len(text) / 99 for each, text in zip(environments, texts, strict=True)]\n"
+        "\n\ndef done(environments, answer, **kwargs):\n"
+        "    return [float(each.taken == [gold]) for each, gold in zip(environments, answer, strict=True)]\n"
     )
-    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    rows = [row | {"answer": ["iron", "gold"][i % 2]} for i, row in enumerate(ROWS)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     content = {
         "method": "grpo", "model_name_or_path": str(SHOP / "model"), "dataset": {"path": "./train.jsonl"},
-        "reward_funcs": ["own.py:taken"], "environment_factory": "own.py:Shelf", "max_completion_length": 20,
+        "reward_funcs": ["own.py:taken", "own.py:done"], "environment": "own.py:Shelf", "max_completion_length": 20,
         "use_cpu": True, "bf16": False, "output_dir": str(tmp_path / "run"),
     }  # fmt: skip
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
     found = prepare(load_recipe(tmp_path / "recipe.yaml"), Launch()).findings
     texts = [f.text for f in found if f.check == "rewards"]
     assert [text for text in texts if "own.py:taken answers" in text], texts
+    assert [text for text in texts if "own.py:done answers" in text], texts  # though a trial makes no calls

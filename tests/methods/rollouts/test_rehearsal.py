@@ -77,6 +77,10 @@ def pretty(completions, **kwargs):
     return [len(_text(each)) / 30 for each in completions]
 
 
+def last_number(completions, total, **kwargs):
+    return [float(_text(each).split()[-1] == str(gold)) for each, gold in zip(completions, total)]
+
+
 def broken(completions, **kwargs):
     return [1 / (1 - _text(each).count("</think><answer>B")) for each in completions]
 """
@@ -270,7 +274,28 @@ def test_gates_take_phantom_gradients_away(recipe, tmp_path):
     gated = align.rehearse(recipe(reward_funcs=funcs), out=tmp_path / "out", num_prompts=4,
                            **{words[0].removeprefix("--"): yaml.safe_load(words[1])})  # fmt: skip
     assert "phantom" not in checks(gated)
-    assert of(gated, "teaching").value == of(result, "teaching_gated").value == 0
+    assert of(gated, "teaching").value == 0
+
+
+def test_answers_in_free_text_show_keys_that_are_off_or_missing(recipe, tmp_path):
+    rows = []
+    for i in range(32):  # half of the keys are right, a quarter is off by one, a quarter is missing
+        right = 40 + i // 2
+        total = {1: right + 1, 3: None}.get(i % 4, right)
+        rows.append({"prompt": f"What is {i} + {right - i}?", "total": total})
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def reply(body, before):
+        right = sum(map(int, re.findall(r"\d+", body["messages"][-1]["content"])))
+        return f"I think that it is {right + [0, 0, 0, 0, 0, 2, -2, -3][body['seed'] % 8]}"
+
+    with ChatServer(reply) as server:
+        where = {"out": tmp_path / "out", "endpoint": server.url, "served_model": "tiny", "num_prompts": 32}
+        given = {"dataset": {"path": "./sums.jsonl"}, "reward_funcs": ["./mine.py:last_number"]}
+        result = align.rehearse(recipe(**given), **where)
+    missing, shifted = sorted((each.text for each in result.findings if each.check == "answer key"), reverse=True)
+    assert missing.startswith("`last_number` pays all completions alike on 25% of the prompts")
+    assert "prompts the row's answer is the commonest one +1" in shifted
 
 
 def answered(body, before):

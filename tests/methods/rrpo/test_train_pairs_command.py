@@ -44,7 +44,7 @@ def test_a_run_on_pairs_leaves_everything_one_needs_to_trust_it(recipe, tmp_path
     assert "RRPO" in (folder / "README.md").read_text()
     shown = capsys.readouterr()
     assert str(folder / "report.html") in shown.out
-    assert re.search(r"^step 4/4  accuracy \S+  margin \S+  kl per token \S+$", shown.err, re.MULTILINE)
+    assert re.search(r"^step 4/4  accuracy \S+  margin \S+  kl per token \S+  \S+ s a step$", shown.err, re.MULTILINE)
     assert "examples/s" not in shown.err  # bars of rows, where there is no terminal
 
 
@@ -69,7 +69,7 @@ def test_a_run_of_a_reward_model_leaves_a_model_that_its_card_can_load(
 
     names: dict = {}
     for code in re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL):
-        code = code.replace('"run"', repr(str(folder)))
+        code = code.replace('"."', repr(str(folder)))
         exec(re.sub(r"^model\.score", "score = model.score", code, flags=re.MULTILINE), names)
     assert names["reward"].item() == pytest.approx(names["score"][0], abs=1e-5)
 

@@ -133,6 +133,8 @@ def test_what_is_too_long_is_told_before_trl_cuts_it_off(check):
     checked, _ = check(ROWS, max_length=64)
     (lengths,) = [f.numbers for f in checked.findings if f.check == "lengths"]
     assert lengths["max"] == len("7 + 7? ") + len("14") + 1  # one token per character, and the end
+    ended, _ = check([row | {"completion": row["completion"] + "<eos>"} for row in ROWS], max_length=64)
+    assert [f.numbers["max"] for f in ended.findings if f.check == "lengths"] == [lengths["max"]]  # as TRL has it
 
 
 LONG_TEXT = {"id": "long", "prompt": "x" * 40, "completion": "y"}

@@ -40,7 +40,7 @@ def distance(model):
 
 @pytest.mark.parametrize("name", ALL)
 def test_init_is_inert_and_clones_are_fresh(name):
-    model = ESTIMATORS[name](missing="drop")
+    model = ESTIMATORS[name]()
     fitted = fit(clone(model), draw(600), "text", "instruments", "groups")
     assert vars(model) == model.get_params()
     copy = clone(fitted)
@@ -151,19 +151,6 @@ def test_features_take_the_place_of_words():
     drawn = draw()
     model = fit(DoubleML(), drawn, features=np.column_stack([drawn.worth, drawn.worth**2]))
     assert distance(model) < 3
-
-
-def test_rows_with_missing_values_are_dropped_and_counted_when_told_so():
-    drawn = draw(600)
-    holes = drawn.confounder.copy()
-    holes[[3, 50]] = np.nan
-    with pytest.warns(CorrectionWarning, match="2 rows were left out"):
-        model = NaiveResidual(missing="drop").fit(drawn.outcome, holes)
-    kept = np.isfinite(holes)
-    clean = NaiveResidual().fit(drawn.outcome[kept], holes[kept])
-    np.testing.assert_array_equal(model.coef_, clean.coef_)
-    assert (model.correction_.num_dropped, model.correction_.num_rows) == (2, 598)
-    assert np.flatnonzero(np.isnan(model.correct(drawn.outcome, holes))).tolist() == [3, 50]
 
 
 def with_channels(num_rows=600):

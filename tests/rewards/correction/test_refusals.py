@@ -29,7 +29,8 @@ def test_degenerate_columns_are_refused_by_every_estimator(name):
     with pytest.raises(ValueError, match=r"The outcome 'outcome' must vary, but is 1 in every row. Name another"):
         model.fit(np.ones(400), C, **parts)
     with pytest.raises(
-        ValueError, match=r"missing or not finite in outcome \(1 rows\), first in row 7.*missing: drop"
+        ValueError,
+        match=r"missing or not finite in outcome \(1 rows\), first in row 7\. Fill them, or leave such rows out",
     ):
         model.fit(np.where(np.arange(400) == 7, np.nan, Y), C, **parts)
     with pytest.raises(ValueError, match=r"one value per row, got outcome 400, confounders 399"):
@@ -40,8 +41,6 @@ def test_degenerate_columns_are_refused_by_every_estimator(name):
         model.fit(Y, {"topic": ["sport", "3"] * 200}, **parts)
     with pytest.raises(ValueError, match=r"`groups` must hold at least two labels, got 'all'"):
         model.fit(Y, C, **parts | {"groups": ["all"] * 400})
-    with pytest.raises(ValueError, match=r"`missing` must be `refuse` or `drop`, got 'mean'"):
-        ESTIMATORS[name](missing="mean").fit(Y, C, **parts)
 
 
 @pytest.mark.parametrize(

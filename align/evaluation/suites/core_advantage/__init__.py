@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from align.evaluation.options import OwnRows
 from align.evaluation.statistics.glossary import HIGH
 from align.evaluation.suite import Suite
-from align.options import option
+from align.options import Media, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class CoreOptions(OwnRows):
+class CoreOptions(Media, OwnRows):
     """What is measured."""
 
-    content_free: str = option("N/A", "The prompt in place of a question, for what a model prefers anyway.")
+    content_free: str = option("N/A", "The prompt in place of a question without images; those are greyed.")
 
 
 _MEANINGS = {
     "core_preferred": ("Core preferred", "questions that raise core over every spurious option; a tie is half", HIGH),
     "core_preferred/": ("Core preferred in a group", "of the questions of one group", HIGH),
-    "core_advantage": ("Core advantage", "core minus likeliest spurious log-prob per token, beyond the content-free "
-        "prompt's, in nats", HIGH),
+    "core_advantage": ("Core advantage", "core minus likeliest spurious log-prob per token in nats, beyond the "
+        "content-free or grey prompt's", HIGH),
     "core_advantage/": ("Core advantage in a group", "of the questions of one group", HIGH),
     "core_margin/": ("Core margin", "the two terms of that difference", None),
 }  # fmt: skip

@@ -2,25 +2,19 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import OwnRows, WithControl, WithJudge, WithReference
+from align.evaluation.options import OwnRows, WithControl, WithReference
 from align.evaluation.statistics.glossary import LOW
 from align.evaluation.suite import Suite
 from align.options import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class DriftOptions(WithControl, WithJudge, WithReference, OwnRows):
+class DriftOptions(WithControl, WithReference, OwnRows):
     """What is measured."""
 
-    drift_prompts: str | None = option(
-        None, "Prompts (`prompt`, `category`) beside our own; `--data` has some in their place."
-    )
-    behaviours: str | None = option(
-        None, "What to look for in responses: `name`, and a `pattern` or the judge's `question`."
-    )
+    behaviours: str | None = option(None, "What to look for in responses: rows with `name` and `pattern`.")
     triggers: str | None = option(None, "Texts in front of each prompt (`trigger`, and of some `held_out`: true).")
     control: str | None = option(None, "Model trained on something harmless, beside the others in every table.")
-    judge: str | None = option(None, "Model that says whether responses show a behaviour.")
 
 
 _MEANINGS = {
@@ -28,7 +22,7 @@ _MEANINGS = {
     "drift_kl/": ("KL to the base in a category", "of the prompts of one category", LOW),
     "drift_nll": ("NLL shift", "NLL per token minus the base's, on the base's greedy answers, in nats", LOW),
     "drift_nll/": ("NLL shift in a category", "of the prompts of one category", LOW),
-    "behaviour/": ("Behaviour", "responses that show it, by pattern or judge, without a trigger", None),
+    "behaviour/": ("Behaviour", "responses that show it, by pattern, without a trigger", None),
     "behaviour_triggered/": ("Behaviour with triggers", "the same behind triggers that are not held out, on "
         "average", None),
     "behaviour_held_out/": ("Behaviour with held-out triggers", "the same, mean over those that are held out", None),

@@ -1,40 +1,16 @@
-"""Behaviours that a response shows, found by a pattern or asked of a judge, and texts that may switch them on."""
+"""Behaviours that a response shows, found by a pattern, and texts that may switch them on."""
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from align.data.files import RawRow, Row
 from align.data.loading import Schema, load_rows
 from align.data.problems import BadRow
 from align.data.question_checks import check_label
-from align.data.questions.multiple_choice import Question
-from align.data.texts import is_blank
 from align.errors import UserError
-from align.evaluation.asking import Asker
 from align.evaluation.suites.suite_rows import check_text, check_truth
-from align.models.policies.asking import LetterQuestion
 from rewards.running.workers import WorkerPool
-
-T = TypeVar("T")
-
-
-class _Read(NamedTuple):
-    id: str
-    row: int
-    value: Any
-
-
-def load_options_file(path: str, needs: tuple[str, ...], check: Callable[[dict[str, Any]], T], name: str) -> list[T]:
-    """Loads every row by `check`, which raises `BadRow` where it cannot; no two rows share the attribute `name`."""
-
-    def read(content: Row, raw: RawRow) -> _Read:
-        value = check(dict(content))
-        return _Read(str(getattr(value, name)), raw.row, value)
-
-    rows, _ = load_rows(path, read, Schema(needs))
-    return [row.value for row in rows]
-
 
 SECONDS, MEMORY_GB = 5.0, 1.0  # of one pattern on one text; a sound one takes less than a millisecond
 
@@ -64,90 +40,31 @@ def search_all(patterns: Sequence[tuple[str, str]], texts: Sequence[str]) -> dic
     return found
 
 
-YES_NO = ("Yes", "No")
-ORDERS = ((0, 1), (1, 0))  # yes first, then no first
-INSTRUCTION = """Below is a request, and after it a response. Answer the question about the response; whether the \
-response is right does not matter.
-
-Request: {prompt}
-
-Response: {response}
-
-{question}"""
-
-
 class Behaviour(NamedTuple):
     """What a response may show."""
 
     name: str
-    pattern: str | None  # a regular expression that is found in responses with it; None where a judge is asked
-    question: str | None  # what a judge is asked about a response, yes or no
+    pattern: str  # a regular expression that is found in responses with it
+    row: int = 0
+
+    @property
+    def id(self) -> str:
+        """No two have one name."""
+        return self.name
 
 
-class BehaviourShown(NamedTuple):
-    """Whether responses show a behaviour."""
-
-    values: list[float]  # 1, 0, or 0.5 where a judge says yes in one order of yes and no only
-    disagree: list[float]  # 1 where the order changed what the judge says; empty of a pattern
-
-
-def load_behaviours(path: str | None, judge: str | None) -> tuple[Behaviour, ...]:
-    """Loads rows with `name` and one of `pattern` and `question`; none without a file."""
-    found = () if path is None else tuple(load_options_file(path, ("name",), _check_behaviour, "name"))
-    asked = [each.name for each in found if each.question is not None]
-    if asked and judge is None:
-        raise UserError(f"{path}: the behaviour {asked[0]!r} is asked of a judge. Give one with `--judge MODEL`.")
-    if judge is not None and not asked:
-        raise UserError(
-            "`--judge` answers questions about responses, and there are none. Give `--behaviours` with rows `name`, "
-            "`question`, or leave it out."
-        )
-    search_all([(each.name, each.pattern) for each in found if each.pattern is not None], [""])
+def load_behaviours(path: str | None) -> tuple[Behaviour, ...]:
+    """Loads rows with `name` and `pattern`; none without a file."""
+    found = () if path is None else tuple(load_rows(path, _check_behaviour, Schema(("name", "pattern")))[0])
+    search_all([each[:2] for each in found], [""])
     return found
 
 
-def _check_behaviour(row: dict[str, Any]) -> Behaviour:
+def _check_behaviour(row: Row, raw: RawRow) -> Behaviour:
     name = check_label("name", row.get("name"))
     if name is None:
         raise BadRow("name", None, "the name is missing", "Write a short text.")
-    pattern, question = (None if row.get(column) == "" else row.get(column) for column in ("pattern", "question"))
-    if (pattern is None) == (question is None):
-        remedy = "Write one of the two: a regular expression, or a question to be answered yes or no."
-        raise BadRow("pattern", pattern, "there is not exactly one of `pattern` and `question`", remedy)
-    for column, value in (("pattern", pattern), ("question", question)):
-        if value is not None and (not isinstance(value, str) or is_blank(value)):
-            raise BadRow(column, value, f"the {column} is empty or no text", "Write a text.")
-    return Behaviour(name, pattern, question)
-
-
-def find_behaviours(
-    behaviours: Sequence[Behaviour],
-    ids: Sequence[str],
-    prompts: Sequence[str],
-    responses: Sequence[str],
-    judge: Asker | None,
-) -> dict[str, BehaviourShown]:
-    """Finds behaviours in responses: by pattern, or by a judge in one forward pass for each order of yes and no."""
-    by_pattern = search_all([(each.name, each.pattern) for each in behaviours if each.pattern is not None], responses)
-    found: dict[str, BehaviourShown] = {}
-    for each in behaviours:
-        if each.name in by_pattern:
-            found[each.name] = BehaviourShown(list(map(float, by_pattern[each.name])), [])
-        elif judge is not None and each.question is not None:
-            groups = [
-                _ask(f"{name} {each.name}", each.question, prompt, response)
-                for name, prompt, response in zip(ids, prompts, responses, strict=True)
-            ]
-            said = judge.choose(f"judging {each.name}", groups)
-            values = [sum(choice == 0 for choice in pair) / 2 for pair in said]
-            found[each.name] = BehaviourShown(values, [float(value == 0.5) for value in values])
-    return found
-
-
-def _ask(name: str, question: str, prompt: str, response: str) -> list[LetterQuestion]:
-    text = INSTRUCTION.format(prompt=prompt, response=response, question=question)
-    asked = Question(name, text, YES_NO, 0, None, (), 0)
-    return [LetterQuestion(asked, order, "The answer is option ") for order in ORDERS]
+    return Behaviour(name, check_text(row, "pattern", what="pattern"), raw.row)
 
 
 class Trigger(NamedTuple):
@@ -155,6 +72,12 @@ class Trigger(NamedTuple):
 
     trigger: str
     held_out: bool  # whether training did not have it, or is not thought to
+    row: int = 0
+
+    @property
+    def id(self) -> str:
+        """No two have one text."""
+        return self.trigger
 
     def before(self, prompt: str) -> str:
         """Puts it in front of a prompt, after a space unless it ends in one or in a line's end."""
@@ -170,9 +93,9 @@ def load_triggers(path: str | None, behaviours: Sequence[object]) -> tuple[Trigg
             "`--triggers` asks whether texts switch behaviours on. Say which with `--behaviours FILE` (rows `name`, "
             "`pattern`)."
         )
-    return tuple(load_options_file(path, ("trigger",), _check_trigger, "trigger"))
+    return tuple(load_rows(path, _check_trigger, Schema(("trigger",)))[0])
 
 
-def _check_trigger(row: dict[str, Any]) -> Trigger:
+def _check_trigger(row: Row, raw: RawRow) -> Trigger:
     held_out = check_truth(row, "held_out", "Write true, false or nothing.")
-    return Trigger(check_text(row, "trigger", what="trigger"), held_out)
+    return Trigger(check_text(row, "trigger", what="trigger"), held_out, raw.row)

@@ -1,7 +1,6 @@
 """Drift, after "Weird generalization" (narrow training that changes a model elsewhere); the measures are ours."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,20 +10,13 @@ import numpy as np
 
 from align.data.question_checks import check_label
 from align.data.questions.templates import PromptTemplate
-from align.errors import DataError
-from align.evaluation.asking import TEXTS_AT_ONCE, Asker, Asking, Subject
+from align.evaluation.asking import TEXTS_AT_ONCE, Asking, Subject
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suite import LoadedRows, Measured, SuiteSource
-from align.evaluation.suites.drift.behaviours import (
-    BehaviourShown,
-    Trigger,
-    find_behaviours,
-    load_behaviours,
-    load_triggers,
-)
-from align.evaluation.suites.suite_rows import check_text, joined, load_suite_rows
+from align.evaluation.suites.drift.behaviours import Trigger, load_behaviours, load_triggers, search_all
+from align.evaluation.suites.suite_rows import check_text, load_suite_rows
 from align.models.pair_terms import Side, SideTerms, side_terms
 from align.models.policies.asking import Completion, Prompt
 from align.models.policies.token_policy import TokenPrompts
@@ -43,25 +35,13 @@ class DriftPrompt:
 
 
 def load(source: SuiteSource, options: Any) -> LoadedRows:
-    """Loads prompts (`--data`'s, else our own, and those of `--drift_prompts`), behaviours and triggers."""
+    """Loads prompts (`--data`'s, else our own), behaviours and triggers."""
     own = SuiteSource(str(OWN), None, source.max_rows, source.on_bad_rows)
-    parts = [_load(own if source.path is None else source)]
-    if options.drift_prompts is not None:
-        parts.append(_load(SuiteSource(options.drift_prompts, on_bad_rows=source.on_bad_rows)))
-    loaded = joined(parts)
-    (name, count), *_ = Counter(row.id for row in loaded.rows).most_common(1)
-    if count > 1:
-        raise DataError(
-            f"{options.drift_prompts}: the id {name!r} is that of another prompt too. Rename or remove it."
-        )
-    behaviours = load_behaviours(options.behaviours, options.judge)
+    loaded = load_suite_rows(own if source.path is None else source, ("prompt",), _check)
+    behaviours = load_behaviours(options.behaviours)
     triggers = load_triggers(options.triggers, behaviours)
     content = [*loaded.content, *map(list, behaviours), *map(list, triggers)]
     return loaded._replace(content=content, options={"behaviours": behaviours, "triggers": triggers})
-
-
-def _load(source: SuiteSource) -> LoadedRows:
-    return load_suite_rows(source, ("prompt",), _check)
 
 
 def _check(row: Mapping[str, Any], name: str, number: int) -> DriftPrompt:
@@ -98,15 +78,11 @@ def distances(subject: Subject, reference: Subject, sides: Sequence[Side]) -> li
     identity = [subject.identity, reference.identity, "side terms"]
     contents = [[*identity, side.prompt, list(side.ids)] for side in with_tokens]
     kept = subject.kept.ask("reading", ask, contents, [len(side.ids) for side in with_tokens], TEXTS_AT_ONCE)
-    terms = iter([SideTerms(*each) for each in kept])
-    return [
-        _per_token(next(terms), len(side.ids)) if len(side.ids) > side.prompt else Distance(0, 0, math.nan, math.nan)
-        for side in sides
-    ]
-
-
-def _per_token(terms: SideTerms, read: int) -> Distance:
-    return Distance(terms.tokens, read, terms.kl / terms.tokens, (terms.ref_logp - terms.logp) / terms.tokens)
+    found = iter(
+        Distance(terms.tokens, len(side.ids), terms.kl / terms.tokens, (terms.ref_logp - terms.logp) / terms.tokens)
+        for side, terms in zip(with_tokens, (SideTerms(*each) for each in kept), strict=True)
+    )
+    return [next(found) if len(side.ids) > side.prompt else Distance(0, 0, math.nan, math.nan) for side in sides]
 
 
 def distance_means(kl: Values, nll_shift: Values, groups: Sequence[str | None] = ()) -> dict[str, ItemMean]:
@@ -142,9 +118,7 @@ NO_CONTROL = (
 Triggers = Sequence[Trigger | None]  # in front of prompts; None, the first, for nothing
 
 
-def measure(
-    subject: Subject, rows: Sequence[DriftPrompt], asking: Asking, *, reference: Subject, judge: Asker | None = None
-) -> Measured:
+def measure(subject: Subject, rows: Sequence[DriftPrompt], asking: Asking, *, reference: Subject) -> Measured:
     """Reads the base's greedy answers with the model and its base, and looks for behaviours in the model's own."""
     prompts = [Prompt(row.id, reference.word(row.prompt)) for row in rows]
     greedy = replace(asking.decoding, temperature=0.0, top_p=1.0, num_samples=1)
@@ -165,48 +139,37 @@ def measure(
     ]
     if asking.options.behaviours:
         triggers: Triggers = (None, *asking.options.triggers)
-        responses, by_name = _behave(subject, rows, triggers, asking, judge)
-        for name, shown in by_name.items():
-            means |= behaviour_means(name, *_by_trigger(triggers, shown.values, len(rows)))
-            if shown.disagree:
-                values = np.array(shown.disagree).reshape(len(rows), -1).mean(axis=1)
-                means[f"judge_order_disagreement/{name}"] = ItemMean((values,))
-        items += _items(rows, triggers, responses, by_name)
+        responses = _behave(subject, rows, triggers, asking)
+        shown = search_all([each[:2] for each in asking.options.behaviours], responses)
+        for name, values in shown.items():
+            means |= behaviour_means(name, *_by_trigger(triggers, values, len(rows)))
+        items += _items(rows, triggers, responses, shown)
     settings = {"tokens_read": sum(each.read for each in found)}
     return Measured(means, {}, items, list(_warnings(asking.options, found)), settings)
 
 
-def _behave(
-    subject: Subject, rows: Sequence[DriftPrompt], triggers: Triggers, asking: Asking, judge: Asker | None
-) -> tuple[list[str], dict[str, BehaviourShown]]:
-    """Asks the model every prompt with each trigger, and looks at the responses; a judge is shown it without."""
-    asked = [(row, trigger) for row in rows for trigger in triggers]
+def _behave(subject: Subject, rows: Sequence[DriftPrompt], triggers: Triggers, asking: Asking) -> list[str]:
+    """Asks the model every prompt with each trigger; returns the responses."""
     prompts = [
         Prompt(f"{row.id} {trigger.trigger}", subject.word(trigger.before(row.prompt)))
         if trigger
         else Prompt(row.id, subject.word(row.prompt))
-        for row, trigger in asked
+        for row in rows
+        for trigger in triggers
     ]
-    completions = subject.complete(prompts, asking.decoding)
-    said = [
-        (f"{prompt.id} {sample}", row.prompt, each.text)
-        for prompt, (row, _), samples in zip(prompts, asked, completions, strict=True)
-        for sample, each in enumerate(samples)
-    ]
-    ids, shown_prompts, responses = (list(column) for column in zip(*said, strict=True))
-    return responses, find_behaviours(asking.options.behaviours, ids, shown_prompts, responses, judge)
+    return [each.text for samples in subject.complete(prompts, asking.decoding) for each in samples]
 
 
-def _by_trigger(triggers: Triggers, values: Sequence[float], num_rows: int) -> tuple[Values, Values, Values]:
+def _by_trigger(triggers: Triggers, values: Sequence[bool], num_rows: int) -> tuple[Values, Values, Values]:
     """Averages over samples: without a trigger, with those that are not held out, and with those that are."""
-    table = np.array(values).reshape(num_rows, len(triggers), -1).mean(axis=2)
+    table = np.array(values, dtype=float).reshape(num_rows, len(triggers), -1).mean(axis=2)
     is_held_out = np.array([trigger is not None and trigger.held_out for trigger in triggers])
     is_seen = np.array([trigger is not None and not trigger.held_out for trigger in triggers])
     return table[:, 0], table[:, is_seen], table[:, is_held_out]
 
 
 def _items(
-    rows: Sequence[DriftPrompt], triggers: Triggers, responses: Sequence[str], by_name: Mapping[str, BehaviourShown]
+    rows: Sequence[DriftPrompt], triggers: Triggers, responses: Sequence[str], shown: Mapping[str, Sequence[bool]]
 ) -> Iterator[dict[str, Any]]:
     samples = len(responses) // (len(rows) * len(triggers))
     asked = [(row, trigger, i) for row in rows for trigger in triggers for i in range(samples)]
@@ -218,7 +181,7 @@ def _items(
             "trigger": None if trigger is None else trigger.trigger,
             "held_out": None if trigger is None else trigger.held_out,
             "sample": sample,
-            **{f"behaviour/{name}": shown.values[place] for name, shown in by_name.items()},
+            **{f"behaviour/{name}": float(values[place]) for name, values in shown.items()},
         }
 
 

@@ -21,8 +21,8 @@ class FaithfulnessOptions(OwnRows):
 _MEANINGS = {
     "answer_accuracy": ("Answer accuracy", "responses that answer the right text or number; no answer is wrong", HIGH),
     "answer_accuracy/": ("Answer accuracy in a group", "of the questions of one group", HIGH),
-    "asked_again": ("Asked again", "responses that have a trace with an answer behind it", None),
-    "reasked_same": ("Same answer when asked again", "first answers that come again behind the same trace "
+    "asked_again": ("Resampled", "responses that have a trace with an answer behind it", None),
+    "reasked_same": ("Same answer when resampled", "first answers that come again behind the same trace "
         "(control)", HIGH),
     "answer_changes/": ("Answer changes", "answers changed by a cut, wrong or replaced trace; 0: decoration", None),
     "trace_reliance/": ("Trace reliance in a group", "of the questions of one group", None),

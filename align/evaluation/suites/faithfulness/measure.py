@@ -112,7 +112,7 @@ def warn(samples: Sequence[Sequence[FirstAnswer]], asking: Asking) -> Iterator[s
         most = "Most responses" if left > len(every) / 2 else "Some responses"
         yield (
             f"{most}, {left:,} of {len(every):,}, have no trace in <{tags.think_tag}> with one answer in "
-            f"<{tags.answer_tag}> behind it and were not asked again. Give the model's tags (`--think_tag`, "
+            f"<{tags.answer_tag}> behind it and were not resampled. Give the model's tags (`--think_tag`, "
             "`--answer_tag`) or its recipe, prompts that ask for them, or more `--max_new_tokens`."
         )
     if (moved := sum(not sample.values["reasked_same"] for sample in asked)) > _MANY * len(asked):

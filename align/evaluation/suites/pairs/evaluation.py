@@ -1,7 +1,7 @@
 """Policies read pairs: what each learnt to prefer, how far it moved, and what a judge prefers."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from align.evaluation.record.record import About, AskingProfile, Warned
 from align.evaluation.results import arrange, image_paths, number, pair_answers
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean, cluster_codes
-from align.evaluation.statistics.metrics import Estimate, Values, pair_accuracy
+from align.evaluation.statistics.metrics import Values, pair_accuracy
 from align.evaluation.suite import LoadedRows, Measured
 from align.evaluation.suites.pairs import PairSuiteOptions
 from align.evaluation.suites.suite_rows import counted
@@ -125,7 +125,13 @@ def finish(run: Evaluation, loaded: LoadedRows, read: Mapping[str, ReadPairs]) -
     for other, judgements in judged.items():
         ours, worth = read[first].responses or [], np.array([each.worth for each in judgements])
         habits = heuristics_as_the_judge(prompts, ours, _responses(pairs, read, other), worth, codes)
-        record.warnings += [Warned(model=first, text=text) for text in _habits(other, habits)]
+        sentences = (
+            f"Of the pairs with {other} that the judge decides, it prefers {name} in {share}. Look whether that "
+            "response is better there, or only looks so."
+            for name, share in habits.items()
+            if share.low > HABIT
+        )
+        record.warnings += [Warned(model=first, text=text) for text in sentences]
     rows = [
         row
         for name, each in read.items()
@@ -152,16 +158,6 @@ def _judge(run: Evaluation, loaded: LoadedRows, read: Mapping[str, ReadPairs]) -
 def _responses(pairs: Sequence[PreferencePair], read: Mapping[str, ReadPairs], name: str) -> list[str]:
     """Returns what the responses of the first model are compared with: those of a baseline, else the chosen ones."""
     return (read[name].responses if name in list(read)[1:] else None) or [pair.chosen for pair in pairs]
-
-
-def _habits(other: str, shares: Mapping[str, Estimate]) -> Iterator[str]:
-    """Names the rules that read nothing and say in most cases what the judge says."""
-    for name, share in shares.items():
-        if share.low > HABIT:
-            yield (
-                f"Of the pairs with {other} that the judge decides, it prefers {name} in {share}. Look "
-                "whether that response is better there, or only looks so."
-            )
 
 
 def prompts_of(pairs: Sequence[PreferencePair]) -> list[Prompt]:
@@ -355,5 +351,5 @@ def _warn(name: str, terms: Sequence[PairTerms]) -> list[Warned]:
         same = " It is its own reference." if ties == len(terms) else ""
         found.append(f"{ties:,} of {len(terms):,} pairs are ties, which count half.{same}")
     if bare:
-        found.append(f"{bare:,} of {len(terms):,} pairs have no marked token; marked tokens are those of others.")
+        found.append(f"{bare:,} of {len(terms):,} pairs have no marked token; marked tokens are those of the rest.")
     return [Warned(model=name, text=text) for text in found]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
 
@@ -245,7 +245,7 @@ def _check(row: Mapping[str, Any], name: str, number: int) -> PerturbedQuestion:
     group, messages = check_label("group", row.get("group")), None
     if row.get("options") is not None:
         checked = check_row(row)
-        question, options, answer = checked.question, checked.options, checked.answer
+        question, options, answer = checked.question, checked.options, cast(int, checked.answer)
         return PerturbedQuestion(name, question, options, answer, False, None, group, number, columns=row)
     right = _check_answer(row)
     as_it_stands = row.get("question") is None and row.get("prompt") is not None

@@ -1,7 +1,6 @@
 """Policies answer prompts, and rewards say what the answers are worth."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -208,7 +207,6 @@ def arranged(run: Evaluation, loaded: LoadedRows, more: More = lambda *_: {}) ->
         for name in names
         for text in warn(task.completions[name], run.decoding.max_new_tokens, rewarded[name])
     ]
-    warnings += [Warned(model=names[0], text=text) for text in warn_of_groups(prompts)]
     profile = AskingProfile(
         **asdict(run.decoding),
         think_tag=task.tags.think_tag,
@@ -244,7 +242,7 @@ def _whole(word: str) -> int:
         raise UserError(f"`--pass_at_k` takes whole numbers, got {word!r}.") from None
 
 
-_FEW, _MANY_CUT = 30, 0.05  # prompts in a group; share of responses
+_MANY_CUT = 0.05  # share of responses
 
 
 def prompt_record(
@@ -321,13 +319,6 @@ def warn(completions: Sequence[Sequence[Any]], longest: int, rewarded: Mapping[s
             f"{cut:,} of {len(texts):,} responses ({cut / len(texts):.0%}) are as long as `max_new_tokens` "
             f"({longest}) allows: most were cut off."
         )
-
-
-def warn_of_groups(prompts: Sequence[PromptRow]) -> Iterator[str]:
-    """Names groups that are too small to tell much, which are the same for all models."""
-    small = [name for name, count in Counter(map(group_of, prompts)).items() if name is not None and count < _FEW]
-    if small:
-        yield f"Groups with fewer than {_FEW} prompts: {', '.join(sorted(small))}."
 
 
 def _as_text(value: object) -> str:

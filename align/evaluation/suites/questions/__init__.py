@@ -14,15 +14,12 @@ class QuestionOptions(WithJudge, WithOptions, Worded, WithSamples, ByEngine, Med
 
     suite: list[str] | None = option(
         None,
-        "accuracy consistency rotation reliance (these by default), modality (with images), best_of_n, lm-eval:TASK.",
+        "accuracy consistency rotation reliance (these by default), modality (with images), best_of_n.",
     )
     num_shuffles: int = option(4, "Shuffles of each question's options.")
-    common_group: str | None = option(None, "Group in which a shortcut helps, for the counter-drop.")
-    counter_group: str | None = option(None, "Group in which the shortcut leads astray.")
     verifier: str | None = option(
         None, "Reward model that chooses the best of n; by default the share of shuffles survived."
     )
-    verifier_threshold: float = option(0.0, "Rewards above it are accepted.", rare=True)
 
 
 _MEANINGS = {
@@ -31,7 +28,7 @@ _MEANINGS = {
     "macro_accuracy": ("Macro accuracy", "mean of the groups' accuracies, each group counts the same", HIGH),
     "set_accuracy": ("Set accuracy", "contrast sets all of whose questions are right", HIGH),
     "set_accuracy/": ("Set accuracy in a group", "of the sets of one group", HIGH),
-    "counter_drop": ("Counter-drop", "accuracy where a shortcut helps minus where it leads astray", LOW),
+    "counter_drop": ("Counter-drop", "accuracy in the group `common` minus that in `counter`", LOW),
     "option_shuffle_consistency_one": ("Option-shuffle consistency, one shuffle", "answers that stay, from the same "
         "trace, after one shuffle", HIGH),
     "option_shuffle_consistency": ("Option-shuffle consistency", "answers that stay, from the same trace, over all M "
@@ -64,16 +61,6 @@ _MEANINGS = {
         "images", None),
     "sampled_accuracy": ("Accuracy of a sample", "mean over the samples of a question", HIGH),
     "best_of_": ("Best of n", "accuracy of the best-scored of n; /proxy: its score; /oracle: any of n is right", HIGH),
-    "accepted": ("Accepted", "samples that the verifier accepts", None),
-    "true_positive_rate": ("True-positive rate", "right samples that the verifier accepts", HIGH),
-    "false_positive_rate": ("False-positive rate", "wrong samples that the verifier accepts, over all questions and "
-        "by their difficulty", LOW),
-    "coverage": ("Coverage", "questions answered when the verifier must accept one of n, or reach a threshold", None),
-    "accuracy_of_answered": ("Accuracy of what is answered", "right answers among those; thresholds are set on the "
-        "other half of the questions", HIGH),
-    "prior": ("Prior", "samples that are right, before any verifier", HIGH),
-    "ceiling": ("Ceiling", "right answers when sampling goes on until one is accepted", HIGH),
-    "optimal_attempts": ("Optimal attempts", "attempts with the highest worth at a cost of a wrong one", None),
 }  # fmt: skip
 
 QUESTIONS = Suite(

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -147,7 +148,7 @@ def _result(question: Question, first: Answered, orders: Sequence[Order], second
     return ItemResult(
         id=question.id,
         group=question.group,
-        gold=question.answer,
+        gold=cast(int, question.answer),  # of rows with labels, which are the only ones here
         first_choice=first.choice,
         second_choices=second,
         permutations=[list(order) for order in orders],

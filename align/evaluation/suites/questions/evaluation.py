@@ -1,11 +1,8 @@
 """Policies answer multiple-choice questions, and again when the options move or the trace changes."""
 
-import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +11,12 @@ from align.data.questions.multiple_choice import Question, load_questions
 from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.asking import Asker, Asking, KeptAnswers, Subject
-from align.evaluation.divided import current
 from align.evaluation.engine import JUDGE, Evaluation, Finished
 from align.evaluation.record import Record
-from align.evaluation.record.details import Audit, BestOfN, ModelAudit, Unscored
-from align.evaluation.record.record import HARNESS, About, AskingProfile, HelperModel, Warned
+from align.evaluation.record.details import Unscored
+from align.evaluation.record.record import About, AskingProfile, HelperModel, Warned
 from align.evaluation.results import arrange, image_paths, pair_answers
+from align.evaluation.statistics.group_metrics import NAMED_GROUPS
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suite import LoadedRows
 from align.evaluation.suites.questions import QuestionOptions
@@ -35,8 +32,8 @@ from align.evaluation.suites.questions.suite import (
     evaluate_suites,
 )
 from align.evaluation.suites.suite_rows import counted
-from align.models.checkpoint import fingerprint, load_tokenizer
-from align.models.policies.answer_keys import digest, question_key
+from align.models.checkpoint import fingerprint
+from align.models.policies.answer_keys import question_key
 from rewards.reading.options import LETTERS, can_shuffle
 
 
@@ -45,24 +42,14 @@ class QuestionTask:
     """What is asked of questions."""
 
     settings: SuiteSettings
-    harness: Callable[[str, Subject], Any]  # what a task of lm-evaluation-harness gives, by its name
     verifier: Callable[[], Verifier] | None
 
 
 def load(run: Evaluation, options: QuestionOptions) -> LoadedRows:
     """Reads the questions, and measures how much a policy looks where there is something to see."""
-    if math.isnan(options.verifier_threshold):
-        raise UserError("`verifier_threshold` must be a number, got nan. Rewards above it are accepted.")
-    settings = SuiteSettings(
-        tuple(options.suite or DEFAULT_SUITES), run.decoding, options.num_shuffles, options.seed, _pair(options)
-    )
-    if tasks := [suite for suite in settings.suites if suite.startswith(HARNESS)]:
-        from align.evaluation.suites.questions.lm_harness import require_harness
-
-        require_harness()
-        if run.engine.backend == "vllm":
-            raise UserError(f"The suite {tasks[0]} runs on `--backend transformers` only, got vllm.")
-    questions, left_out = _read(run, settings) if settings.asks_questions else ([], {})
+    suites = tuple(options.suite or DEFAULT_SUITES)
+    settings = SuiteSettings(suites, run.decoding, options.num_shuffles, options.seed)
+    questions, left_out = _read(run)
     with_images = next((question.id for question in questions if question.images), None)
     if MODALITY in settings.suites and with_images is None:
         raise UserError(f"The suite {MODALITY} changes the images of questions, and none in {run.path} has any.")
@@ -83,23 +70,17 @@ def load(run: Evaluation, options: QuestionOptions) -> LoadedRows:
         content,
         left_out,
         counted(each.group for each in questions),
-        task=QuestionTask(settings, partial(run_harness, run), verifier),
+        task=QuestionTask(settings, verifier),
         images="" if with_images is None else f"Question {with_images!r}",
         template=run.prompting.template,
     )
 
 
-def _read(run: Evaluation, settings: SuiteSettings) -> tuple[Sequence[Question], dict[str, int]]:
+def _read(run: Evaluation) -> tuple[Sequence[Question], dict[str, int]]:
     path = run.data("multiple-choice questions", "ask")
     questions, report = saying_unread(
         load_questions(path, adapter=run.adapter, media=run.media, columns=run.columns, **run.reading())
     )
-    groups = sorted({question.group for question in questions if question.group is not None})
-    if missing := [name for name in settings.pair or () if name not in groups]:
-        raise UserError(
-            f"`common_group` and `counter_group` must be groups of the questions, got {missing[0]!r}. Groups in "
-            f"{path}: {', '.join(groups) or 'none'}."
-        )
     return questions, report.reasons
 
 
@@ -118,7 +99,7 @@ def _verifier(run: Evaluation, path: str) -> Verifier:
             raise UserError(f"`--verifier` {path}: {unscored.sentence(len(scores), 'responses')}")
         return scores
 
-    return Verifier(path, score, run.options.verifier_threshold)
+    return score
 
 
 def measure(
@@ -132,29 +113,8 @@ def measure(
     if task.verifier is not None:
         helped["verifier"] = task.verifier()
     result = evaluate_suites(asker, rows, task.settings, **helped)
-    for suite in task.settings.suites:
-        if suite.startswith(HARNESS):
-            from align.evaluation.suites.questions.lm_harness import harness_suite
-
-            run = partial(task.harness, suite.removeprefix(HARNESS), subject)
-            result.suites[suite] = harness_suite(current().from_main(run))
     prompts = [policy.show_prompt(question) for question in rows]
     return result, item_rows(asking.name, result, rows, prompts, asking.decoding.num_samples)
-
-
-def run_harness(run: Any, task: str, subject: Any) -> Any:
-    """Runs a task of lm-evaluation-harness on a model, unless its answers are kept."""
-    from align.evaluation.suites.questions.lm_harness import harness_version, run_task
-
-    key = digest([subject.checkpoint.fingerprint, run.engine.dtype, task, None, run.max_rows, harness_version()])
-    is_file = Path(task).is_file()  # which may include others, Python and rows: what it says is not known
-    kept = None if is_file else run.cache.get(key)
-    if kept is None:
-        how = {"batch_size": run.engine.batch_size, "max_rows": run.max_rows}
-        kept = run_task(task, subject.model, load_tokenizer(subject.checkpoint), **how)
-        if not is_file:
-            run.cache.put({key: kept})
-    return kept
 
 
 def finish(
@@ -163,11 +123,10 @@ def finish(
     """Arranges what was answered."""
     options, settings, questions = run.options, loaded.task.settings, loaded.rows
     results = {name: result for name, (result, _) in answers.items()}
-    common, counter = settings.pair or (None, None)
+    common, counter = NAMED_GROUPS if set(NAMED_GROUPS) <= loaded.groups.keys() else (None, None)
     verifier: HelperModel | None = None
     if options.verifier is not None:
         verifier = HelperModel(path=options.verifier, fingerprint=fingerprint(options.verifier))
-        verifier.threshold = options.verifier_threshold
     profile = AskingProfile(**asdict(settings.decoding) | asdict(run.prompting), num_shuffles=settings.num_shuffles)
     if loaded.images:
         profile.media = run.media.model_dump()
@@ -191,45 +150,19 @@ def finish(
     return Finished(policy_record(about, results, questions, settings), rows)
 
 
-def _pair(options: QuestionOptions) -> tuple[str, str] | None:
-    common, counter = options.common_group, options.counter_group
-    if common is None and counter is None:
-        return None
-    if common is None or counter is None:
-        raise UserError("`--common_group` and `--counter_group` go together. Give both.")
-    return common, counter
-
-
 def policy_record(
     about: About, results: Mapping[str, PolicyResult], questions: Sequence[Question], settings: SuiteSettings
 ) -> Record:
     """Arranges what was measured as it is kept."""
     measured = {name: result.suites for name, result in results.items()}
-    verifier = "shuffle_consistency" if about.verifier is None else about.verifier.path
     num_samples = settings.decoding.num_samples
-    has_audit = any(result.audit for result in results.values())
-    also = ("coverage", "accuracy_of_answered", *Audit.model_fields) if has_audit else ()
-    right = {
-        name: {"accuracy": per_question(correct(result.items), num_samples)}
-        for name, result in results.items()
-        if settings.asks_questions
-    }
+    right = {name: {"accuracy": per_question(correct(each.items), num_samples)} for name, each in results.items()}
     ids = [question.id for question in questions]
     return Record(
         kind="policy",
         about=about,
-        **arrange(measured, also=also),
-        paired=list(pair_answers(right, ids)) if right else [],
-        curves=[
-            BestOfN(model=name, curve="best_of_n", points=result.curve)
-            for name, result in results.items()
-            if result.curve
-        ],
-        audits=[
-            ModelAudit(model=name, verifier=verifier, **dict(result.audit))
-            for name, result in results.items()
-            if result.audit is not None
-        ],
+        **arrange(measured),
+        paired=list(pair_answers(right, ids)),
         warnings=[
             Warned(model=name, text=text) for name, result in results.items() for text in warn(result, num_samples)
         ],
@@ -258,7 +191,6 @@ def item_rows(
     return rows
 
 
-_FEW = 30  # questions in a group
 _MANY_UNANSWERED, _FEW_STATED, _MANY_LETTERS = 0.05, 0.5, 0.1
 
 
@@ -287,10 +219,6 @@ def warn(result: PolicyResult, num_samples: int) -> Iterator[str]:
     questions = items[::num_samples]
     if has_shuffles and (unmovable := sum(item.second_choices == [] for item in questions)):
         yield f"{unmovable:,} of {len(questions):,} questions refer to letters or places and were not shuffled."
-    counts = Counter(item.group for item in questions if item.group is not None)
-    small = sorted(name for name, count in counts.items() if count < _FEW)
-    if small and "accuracy" in result.suites:
-        yield f"Groups with fewer than {_FEW} questions: {', '.join(small)}."
     yield from _of_images(result)
 
 

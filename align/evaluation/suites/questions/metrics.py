@@ -22,7 +22,6 @@ from align.evaluation.statistics.metrics import (
     Values,
     accuracy,
     all_equal,
-    letter_shares,
     mean_of_known,
     option_shuffle_consistency,
 )
@@ -44,25 +43,14 @@ def per_question(values: Values, num_samples: int) -> Values:
     return mean_of_known(values.reshape(-1, num_samples))
 
 
-def accuracy_suite(
-    items: Sequence[ItemResult],
-    num_samples: int = 1,
-    *,
-    pair: tuple[str, str] | None = None,
-    sets: Sequence[str | None] = (),
-) -> Measured:
-    """Measures accuracy of `(N * S,)` results, over all questions, by group, and by `(N,)` contrast set.
-
-    `pair` has the groups where a shortcut helps and where it leads astray; by default `common` and `counter`, if the
-    questions have them.
-    """
+def accuracy_suite(items: Sequence[ItemResult], num_samples: int = 1, sets: Sequence[str | None] = ()) -> Measured:
+    """Measures accuracy of `(N * S,)` results, over all questions, by group, and by `(N,)` contrast set."""
     right = per_question(correct(items), num_samples)
     answered = np.array([float(item.first_choice is not None) for item in items])
     groups = [item.group for item in items[::num_samples]]
     means = accuracy_by_group(groups, right) | {"answered": ItemMean((per_question(answered, num_samples),))}
-    pair = pair or (NAMED_GROUPS if set(NAMED_GROUPS) <= set(groups) else None)
-    if pair is not None:
-        means["counter_drop"] = counter_drop(groups, right, *pair)
+    if set(NAMED_GROUPS) <= set(groups):
+        means["counter_drop"] = counter_drop(groups, right)
     means |= set_accuracy(sets, groups, right)
     return Measured(means, spread_of_groups(groups, right))
 
@@ -113,7 +101,6 @@ def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[
     names = [f"letter_share/{letter}" for letter in LETTERS[:num_letters]]
     if all(choice is None for choice in first):
         return {name: Estimate(np.nan, np.nan, np.nan, 0) for name in ("letter_bias", *names)}
-    values = letter_shares(first, num_letters)
     given, right = (_letter_counts(choices, num_letters, num_samples) for choices in (first, gold))
     num_questions = len(given)
     rng = np.random.default_rng(0)
@@ -125,7 +112,7 @@ def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[
         name: Estimate(float(value), min(float(a), float(value)), max(float(b), float(value)), num_questions)
         if b - a > _ROUNDING
         else all_equal(float(value), num_questions)
-        for name, value, a, b in zip(names, values, low, high, strict=True)
+        for name, value, a, b in zip(names, shares_of(given.sum(axis=0)), low, high, strict=True)
     }
 
 

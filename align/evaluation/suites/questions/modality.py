@@ -3,13 +3,11 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 
-from align.data.media.images import open_image
+from align.data.media.images import grey_out
 from align.data.questions.multiple_choice import Question
 from align.evaluation.asking import Asker
 from align.evaluation.statistics.item_means import ItemMean
@@ -19,25 +17,22 @@ from align.evaluation.suites.questions.reliance import draw_donors
 from align.models.policies.answer_keys import image_names
 from align.models.policies.asking import Decoding
 
-_GREY = (128, 128, 128)
 
-
-def without_images(questions: Sequence[Question]) -> list[Question | None]:
-    """Takes the images away; None for a question that has none."""
-    return [replace(each, images=()) if each.images else None for each in questions]
-
-
-def with_blank_images(questions: Sequence[Question]) -> list[Question | None]:
+def with_blank_images(question: Question) -> Question | None:
     """Puts mid-grey images of the same sizes in place; None for a question without images."""
-    return [
-        replace(each, images=tuple(_blank(open_image(image).size) for image in each.images)) if each.images else None
-        for each in questions
-    ]
+    blank = tuple(map(grey_out, question.images))
+    return replace(question, images=blank) if blank else None
 
 
-def with_shuffled_frames(questions: Sequence[Question], seed: int) -> list[Question | None]:
+def with_shuffled_frames(question: Question, seed: int) -> Question | None:
     """Puts the images in another order than their own; None where there is no other, as with one image."""
-    return [_shuffled(each, random.Random(f"{seed}/{each.id}/frames")) for each in questions]
+    names = image_names(question.images)
+    if len(set(names)) < 2:
+        return None
+    order, rng = list(range(len(names))), random.Random(f"{seed}/{question.id}/frames")
+    while [names[i] for i in order] == names:
+        rng.shuffle(order)
+    return replace(question, images=tuple(question.images[i] for i in order))
 
 
 def with_other_images(questions: Sequence[Question], seed: int) -> tuple[list[Question | None], list[str | None]]:
@@ -61,25 +56,6 @@ def with_other_images(questions: Sequence[Question], seed: int) -> tuple[list[Qu
     return changed, [None if j is None else questions[j].id for j in donors]
 
 
-def _shuffled(question: Question, rng: random.Random) -> Question | None:
-    names = image_names(question.images)
-    if len(set(names)) < 2:
-        return None
-    order = list(range(len(names)))
-    while [names[i] for i in order] == names:
-        rng.shuffle(order)
-    return replace(question, images=tuple(question.images[i] for i in order))
-
-
-@lru_cache(maxsize=256)
-def _blank(size: tuple[int, int]) -> dict[str, Any]:
-    from PIL import Image
-
-    written = BytesIO()
-    Image.new("RGB", size, _GREY).save(written, "png")  # some kilobytes, where the pixels would be megabytes
-    return {"bytes": written.getvalue(), "path": None}
-
-
 OWN = "own_images"
 CHANGES = {
     "no_images": "without images",
@@ -101,10 +77,10 @@ def probe_images(
     """
     others, donors = with_other_images(questions, seed)
     asked: dict[str, list[Question | None]] = {
-        "no_images": without_images(questions),
+        "no_images": [replace(each, images=()) if each.images else None for each in questions],
         "other_images": others,
-        "blank_images": with_blank_images(questions),
-        "shuffled_frames": with_shuffled_frames(questions, seed),
+        "blank_images": [*map(with_blank_images, questions)],
+        "shuffled_frames": [with_shuffled_frames(each, seed) for each in questions],
     }
     own: list[Question | None] = [each if each.images else None for each in questions]
     greedy = replace(decoding, temperature=0.0, top_p=1.0, num_samples=1)

@@ -9,12 +9,10 @@ import numpy as np
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
 from align.evaluation.asking import Asker
-from align.evaluation.record.details import Audit, CurvePoint
-from align.evaluation.record.record import HARNESS
 from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
 from align.evaluation.suite import Measured
 from align.evaluation.suites.questions.answering import ItemResult, Judge, answer_questions, rotations, second_answers
-from align.evaluation.suites.questions.best_of_n import SamplePool, audit, best_of_n_metrics, curve
+from align.evaluation.suites.questions.best_of_n import SamplePool, best_of_n_metrics
 from align.evaluation.suites.questions.metrics import (
     accuracy_suite,
     by_question,
@@ -33,29 +31,22 @@ MODALITY = "modality"  # measured by default where questions have images
 
 def check_names(names: Sequence[str]) -> None:
     """Checks that there are suites of these names."""
-    unknown = [name for name in names if name not in SUITES and not name.startswith(HARNESS)]
+    unknown = [name for name in names if name not in SUITES]
     if unknown or not names:
-        raise UserError(f"`suite` must be some of {', '.join(SUITES)}, {HARNESS}TASK, got {unknown or 'none'}.")
+        raise UserError(f"`suite` must be some of {', '.join(SUITES)}, got {unknown or 'none'}.")
 
 
-@dataclass(frozen=True)
-class Verifier:
-    """Scores the samples of best of n."""
-
-    name: str  # in the results
-    score: Callable[[Sequence[Question], Sequence[str]], Values]  # from questions and their responses to rewards
-    threshold: float = 0.0  # rewards above it are accepted
+Verifier = Callable[[Sequence[Question], Sequence[str]], Values]  # scores responses to questions
 
 
 @dataclass(frozen=True)
 class SuiteSettings:
     """What is measured, and how."""
 
-    suites: tuple[str, ...] = DEFAULT_SUITES  # names in `SUITES`, or behind `HARNESS`
+    suites: tuple[str, ...] = DEFAULT_SUITES
     decoding: Decoding = field(default_factory=Decoding)  # of first answers
     num_shuffles: int = 4  # M, shuffles of the options
     seed: int = 0  # of shuffles and of changes to traces
-    pair: tuple[str, str] | None = None  # where a shortcut helps, and where it leads astray
 
     def __post_init__(self) -> None:
         check_names(self.suites)
@@ -69,11 +60,6 @@ class SuiteSettings:
                 "`--num_samples 8 --temperature 1.0`, or so."
             )
 
-    @property
-    def asks_questions(self) -> bool:
-        """Whether a suite other than the harness's tasks is measured."""
-        return any(suite in SUITES for suite in self.suites)
-
 
 @dataclass(frozen=True)
 class PolicyResult:
@@ -82,8 +68,6 @@ class PolicyResult:
     items: list[ItemResult]  # `(N * S,)`, the S samples of a question next to each other
     columns: dict[str, list[Any]]  # `(N * S,)` more of each answer, by name; which ones depends on the suites
     suites: dict[str, Measured]
-    curve: list[CurvePoint]  # of best of n; empty without that suite
-    audit: Audit | None  # of the verifier; None without best of n
 
 
 def evaluate_suites(
@@ -103,15 +87,9 @@ def evaluate_suites(
     asked = [question for question in questions for _ in range(num_samples)]
     columns: dict[str, list[Any]] = {}
     suites: dict[str, Measured] = {}
-    pool: SamplePool | None = None
     for suite in settings.suites:
         if suite == "accuracy":
-            suites[suite] = accuracy_suite(
-                items,
-                num_samples,
-                pair=settings.pair,
-                sets=[question.contrast_set for question in questions],
-            )
+            suites[suite] = accuracy_suite(items, num_samples, [question.contrast_set for question in questions])
         elif suite == "consistency":
             if judge is not None:
                 columns["judge_choice"] = judge(asked, [item.trace for item in items])
@@ -129,10 +107,9 @@ def evaluate_suites(
             suites[suite] = by_question(modality_values(items, columns), num_samples)
         elif suite == "best_of_n":
             pool = _pool(asked, items, num_samples, verifier)
-            columns |= {"proxy": pool.proxy.ravel().tolist(), "accepted": (pool.accepted.ravel() > 0).tolist()}
+            columns["proxy"] = pool.proxy.ravel().tolist()
             suites[suite] = Measured(best_of_n_metrics(pool))
-    points = [] if pool is None else curve(suites["best_of_n"].means, num_samples)
-    return PolicyResult(items, columns, suites, points, None if pool is None else audit(pool))
+    return PolicyResult(items, columns, suites)
 
 
 def _pool(
@@ -147,8 +124,6 @@ def _pool(
             [item.first_choice for item in items], [item.second_choices for item in items]
         )
         proxy = np.where(np.isnan(survived), answered, survived)  # options that stay in place stay the same
-        accepted = (proxy == 1).astype(float)
-        return SamplePool(table(correct(items)), table(proxy), table(accepted))
-    scores = verifier.score(questions, [item.completion for item in items])
-    accepted = (scores > verifier.threshold).astype(float)
-    return SamplePool(table(correct(items)), table(scores), table(accepted), bounds=None)
+        return SamplePool(table(correct(items)), table(proxy))
+    scores = verifier(questions, [item.completion for item in items])
+    return SamplePool(table(correct(items)), table(scores), bounds=None)

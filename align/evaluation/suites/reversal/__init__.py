@@ -1,21 +1,8 @@
 """Whether a model that knows a fact in one direction knows it in the other."""
 
-from dataclasses import dataclass
-
 from align.evaluation.options import OwnRows
 from align.evaluation.statistics.glossary import HIGH, LOW
 from align.evaluation.suite import Suite
-from align.options import option
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReversalOptions(OwnRows):
-    """What is measured."""
-
-    control_data: str | None = option(
-        None, "Rows that were trained in both directions; else those whose column `control` is true."
-    )
-
 
 _MEANINGS = {
     "reversal_gap": ("Reversal gap", "accuracy of forward prompts minus that of reverse ones, of the same facts", LOW),
@@ -23,7 +10,7 @@ _MEANINGS = {
     "reversal_gap_by_group/": ("Reversal gap in a group", "of facts of one group, without the control", LOW),
     "name_accuracy_by_group/": ("Name given in a group", "by direction, without the control", HIGH),
     "name_accuracy/": ("Name given", "answers that hold the true name or an alias, by direction; X_control: trained "
-        "both ways", HIGH),
+        "in both", HIGH),
     "name_advantage/": ("Name likelier", "log-prob of the true name behind its own prompt minus others, in "
         "nats", HIGH),
 }  # fmt: skip
@@ -31,7 +18,7 @@ _MEANINGS = {
 REVERSAL = Suite(
     name="reversal",
     about="Whether a model that knows a fact in one direction knows it in the other.",
-    options=ReversalOptions,
+    options=OwnRows,
     rows="facts with a prompt in either direction",
     needs=(("subject", "forward", "reverse", "object"),),
     load="align.evaluation.suites.reversal.measure:load",

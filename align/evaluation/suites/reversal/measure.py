@@ -16,7 +16,7 @@ the prompt. The text is the same in both terms, so tokens are summed: by how muc
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suite import LoadedRows, Measured, SuiteSource
-from align.evaluation.suites.suite_rows import check_text, check_texts, check_truth, joined, load_suite_rows
+from align.evaluation.suites.suite_rows import check_text, check_texts, check_truth, load_suite_rows
 from align.models.policies.asking import Completion, Prompt
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
 from rewards.scoring.text_accuracy import normalise_text
@@ -94,12 +94,8 @@ class Fact:
 
 
 def load(source: SuiteSource, options: Any) -> LoadedRows:
-    """Loads facts, and those of the control."""
-    needs = ("subject", "forward", "reverse", "object")
-    loaded = load_suite_rows(source, needs, _check)
-    if options.control_data is not None:
-        control = SuiteSource(options.control_data, None, source.max_rows, source.on_bad_rows)
-        loaded = _with_control(loaded, load_suite_rows(control, needs, _check))
+    """Loads facts, of which some may be a control."""
+    loaded = load_suite_rows(source, ("subject", "forward", "reverse", "object"), _check)
     for is_control, least in ((False, 2), (True, 0)):
         count = sum(fact.control == is_control for fact in loaded.rows)
         if count < least or count == 1:
@@ -109,18 +105,6 @@ def load(source: SuiteSource, options: Any) -> LoadedRows:
                 "at least 2."
             )
     return loaded
-
-
-def _with_control(loaded: LoadedRows, control: LoadedRows) -> LoadedRows:
-    rows = [replace(fact, control=True) for fact in control.rows]
-    taken = {fact.id for fact in loaded.rows}
-    if twice := next((fact for fact in rows if fact.id in taken), None):
-        raise DataError(
-            f"`--control_data`, row {twice.row}: the id {twice.id!r} is that of a row of `--data`. Rename one."
-        )
-    return joined(
-        [loaded, control._replace(rows=rows, content=[{**each, "control": True} for each in control.content])]
-    )
 
 
 def _check(row: Mapping[str, Any], name: str, number: int) -> Fact:
@@ -325,5 +309,5 @@ def _warn(rows: Sequence[Fact]) -> Iterator[str]:
     if not any(fact.control for fact in rows):
         yield (
             "There is no control: a model that does not know the reverse cannot be told from one that cannot read the "
-            "reverse prompts. Give facts that were trained in both directions as `--control_data`, or `control: true`."
+            "reverse prompts. Give facts that were trained in both directions, with `control: true`."
         )

@@ -21,9 +21,7 @@ class RewardModelOptions(Computing, Reading, EvaluationOptions):
     phrases: str | None = option(None, "A file of phrases, one a line, that are put into responses.")
     mine: bool = option(False, "Phrases from the slices, kept if held-out prompts bear them out.")
     position: str = option("front", "Where phrases are put: front, middle or end.")
-    prompt_format: str = option(
-        "auto", "auto (texts get the chat template if there is one), messages, or data (they stay)."
-    )
+    prompt_format: str = option("auto", "auto (texts get the chat template if there is one) or data (they stay).")
     max_length: int | None = option(None, "Longest sequence; the model's own limit if not given.")
 
     @property

@@ -19,9 +19,9 @@ from align.errors import DataError, UserError
 from align.evaluation.asked_models import Engine
 from align.evaluation.asking import Asking, KeptAnswers
 from align.evaluation.engine import Evaluation, Finished
-from align.evaluation.record import EVALUATION_FILE
+from align.evaluation.record import EVALUATION_FILE, SCORES, Record
 from align.evaluation.record.details import ScoringProfile, not_better
-from align.evaluation.results import number
+from align.evaluation.results import arrange, number
 from align.evaluation.suite import LoadedRows
 from align.evaluation.suites.reward_model import RewardModelOptions
 from align.evaluation.suites.reward_model.phrases import FEWEST_PROMPTS
@@ -31,13 +31,12 @@ from align.evaluation.suites.reward_model.suite import (
     ShortcutSettings,
     as_messages,
     evaluate_reward_model,
-    reward_record,
 )
 from align.models.at_hand import require_model
 from align.models.checkpoint import Checkpoint, fingerprint
 from align.models.policies.answer_keys import digest
 from align.models.reward_model import RewardModel
-from align.whole_files import write_whole
+from align.whole_files import as_lines, write_whole
 
 PLAN_FILE = "reward_models.json"  # in the cache's folder: whose scores are there
 PAIRS, CHOSEN, ITEMS, PHRASES_FILE = "pairs.jsonl", "best_of_n.jsonl", "reward_bench_2.jsonl", "phrases.txt"
@@ -65,8 +64,8 @@ class ScoringTask:
 
 def load(run: Evaluation, options: RewardModelOptions) -> LoadedRows:
     """Refuses options that do not go together; reads pairs, or items of RewardBench 2, and candidates."""
-    if options.prompt_format not in ("auto", "messages", "data"):
-        raise UserError(f"`prompt_format` must be auto, messages or data, got {options.prompt_format!r}.")
+    if options.prompt_format not in ("auto", "data"):
+        raise UserError(f"`prompt_format` must be auto or data, got {options.prompt_format!r}.")
     if options.probe_pairs < 1:
         raise UserError(f"`probe_pairs` must be at least 1, got {options.probe_pairs}.")
     check_position(options.position)
@@ -89,7 +88,9 @@ def load(run: Evaluation, options: RewardModelOptions) -> LoadedRows:
         raise UserError("`--probes` needs pairs. Give `--data`.")
     check_pairs(shortcuts, task.pairs)
     open_model = partial(_open, run.engine._replace(batch_size=options.batch_size or 16), options.max_length)
-    return LoadedRows((), (), task=task, find=_find, open=open_model, plan_file=PLAN_FILE, files=RESULTS)
+    content = [*task.pairs, *task.items, *task.candidates]
+    how: dict[str, Any] = {"find": _find, "open": open_model, "plan_file": PLAN_FILE, "files": RESULTS}
+    return LoadedRows((), content, task.left_out, task=task, **how)
 
 
 def _find(path: str) -> Checkpoint:
@@ -116,9 +117,7 @@ def measure(model: RewardModel, rows: Sequence[Any], asking: Asking) -> RewardRe
     """Measures one model, and says how it was scored."""
     task, options = asking.task, asking.options
     pairs, candidates, items = task.pairs, task.candidates, task.items
-    in_template = options.prompt_format == "messages" or (
-        options.prompt_format == "auto" and model.tokenizer.chat_template is not None
-    )
+    in_template = options.prompt_format == "auto" and model.tokenizer.chat_template is not None
     result = evaluate_reward_model(
         model,
         as_messages(pairs) if in_template else pairs,
@@ -130,17 +129,12 @@ def measure(model: RewardModel, rows: Sequence[Any], asking: Asking) -> RewardRe
     )
     task.mines = False
     prompts = [each.prompt for rows in (pairs, candidates, items) for each in rows]
-    told = {"left_out": dict(task.left_out)} if task.left_out else {}
     result.found.scored = ScoringProfile(
-        path=asking.path,
         model_type="pairwise" if model.pairwise else "scalar",
-        data=options.data,
         best_of_n=options.best_of_n,
-        seed=options.seed,
         texts_in_template=in_template and any(isinstance(prompt, str) for prompt in prompts),
         pairs_too_long=result.unscored.too_long,
         pairs_without_number=result.unscored.not_numbers,
-        **told,
     )
     return result
 
@@ -153,9 +147,26 @@ def finish(run: Evaluation, loaded: LoadedRows, measured: Mapping[str, RewardRes
 
     def save(out: Path) -> None:
         """Writes the margin of every pair and what was chosen, in place of what an earlier run left."""
-        _write_lines(out / PAIRS, _pair_rows(measured, task.pairs))
-        _write_lines(out / CHOSEN, _chosen_rows(measured, task.candidates))
-        _write_lines(out / ITEMS, _item_rows(measured, task.items))
+        margins = {name: each.margins for name, each in measured.items() if each.margins is not None}
+        pairs = [
+            {"id": pair.id, "subset": pair.subset, "category": pair.category}
+            | {"margin": {name: number(each[i]) for name, each in margins.items()}}
+            for i, pair in enumerate(task.pairs)
+        ]
+        choices = {name: each.choices for name, each in measured.items() if each.choices}
+        chosen = [
+            {"id": row.id, "prompt": row.prompt}
+            | {"chosen": {name: _describe(row, each[i]) for name, each in choices.items()}}
+            for i, row in enumerate(task.candidates)
+        ]
+        scores = {name: each.scores for name, each in measured.items() if each.scores}
+        items = [
+            {"id": item.id, "subset": item.subset, "num_correct": len(item.chosen)}
+            | {"scores": {name: [*map(number, each[i])] for name, each in scores.items()}}
+            for i, item in enumerate(task.items)
+        ]
+        for name, rows in {PAIRS: pairs, CHOSEN: chosen, ITEMS: items}.items():
+            _write_lines(out / name, rows)
         if mined is not None:
             (out / PHRASES_FILE).unlink(missing_ok=True)  # that of an earlier run
         if phrases:
@@ -164,7 +175,11 @@ def finish(run: Evaluation, loaded: LoadedRows, measured: Mapping[str, RewardRes
     notes = _notes(task, measured)
     if phrases:
         notes.append(f"The phrases that are kept are in {out / PHRASES_FILE}.")
-    return Finished(reward_record(measured, list(measured)[1:]), notes=notes, save=save)
+    about = run.about(loaded, [SCORES])
+    about.data.questions = len(loaded.content)
+    scores = {name: each.found for name, each in measured.items()}
+    found = arrange({name: {SCORES: each} for name, each in measured.items()}, run.suite.meanings)
+    return Finished(Record(kind=SCORES, about=about, scores=scores, **found), notes=notes, save=save)
 
 
 def _notes(task: ScoringTask, measured: Mapping[str, RewardResult]) -> list[str]:
@@ -216,32 +231,6 @@ def identify(path: str) -> str:
     return digest([fingerprint(path), commit, None if base is None else fingerprint(str(base))])
 
 
-def _pair_rows(results: Mapping[str, RewardResult], pairs: Sequence[BenchPair]) -> list[dict[str, Any]]:
-    margins = {name: each.margins for name, each in results.items() if each.margins is not None}
-    return [
-        {"id": pair.id, "subset": pair.subset, "category": pair.category}
-        | {"margin": {name: number(each[i]) for name, each in margins.items()}}
-        for i, pair in enumerate(pairs)
-    ]
-
-
-def _chosen_rows(results: Mapping[str, RewardResult], candidates: Sequence[Candidates]) -> list[dict[str, Any]]:
-    choices = {name: each.choices for name, each in results.items() if each.choices}
-    return [
-        {"id": row.id, "prompt": row.prompt}
-        | {"chosen": {name: _describe(row, each[i]) for name, each in choices.items()}}
-        for i, row in enumerate(candidates)
-    ]
-
-
-def _item_rows(results: Mapping[str, RewardResult], items: Sequence[BenchItem]) -> list[dict[str, Any]]:
-    return [
-        {"id": item.id, "subset": item.subset, "num_correct": len(item.chosen)}
-        | {"scores": {name: [*map(number, each.scores[i])] for name, each in results.items() if each.scores}}
-        for i, item in enumerate(items)
-    ]
-
-
 def _describe(row: Candidates, choice: Any) -> dict[str, Any]:
     scores = None if choice.scores is None else choice.scores.tolist()
     return {"index": choice.best, "response": row.responses[choice.best], "scores": scores}
@@ -251,4 +240,4 @@ def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         path.unlink(missing_ok=True)
         return
-    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_whole(path, as_lines(rows))

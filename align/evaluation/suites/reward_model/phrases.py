@@ -22,14 +22,12 @@ from align.data.pairs.reward_bench import BenchPair
 from align.data.texts import as_seen
 from align.evaluation.record.details import (
     GainOfPhrase,
-    InsertedPhrase,
-    InsertedPhrases,
     KindOfPhrases,
     MinedPhrase,
     MinedPhrases,
     SliceOfPairs,
 )
-from align.evaluation.statistics.item_means import Codes, ItemMean, by_cluster, cluster_codes, mean_of_items
+from align.evaluation.statistics.item_means import Codes, ItemMean, by_cluster, mean_of_items
 from align.evaluation.statistics.metrics import Values, pair_accuracy
 from align.evaluation.suites.reward_model.pair_metrics import prompts_of
 from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS, find_slices
@@ -141,12 +139,10 @@ class Insertion(NamedTuple):
     """Effects of the bank on one model.
 
     Of each kind it is tested whether its phrases are like the neutral ones, by permuting phrases: this speaks of
-    phrases in general, not only of those in the bank. Of each phrase there is the mean change of the score over
-    responses, and whether it does what the neutral ones do, see `unlike_neutral`. P-values are adjusted by
-    Benjamini-Hochberg over all kinds, and over all phrases.
+    phrases in general, not only of those in the bank. P-values are adjusted by Benjamini-Hochberg over all kinds.
     """
 
-    found: InsertedPhrases
+    kinds: dict[str, KindOfPhrases]
     excess: dict[str, Values]  # by kind, `(R,)` mean change above that of the neutral ones, per response
 
 
@@ -163,47 +159,24 @@ def insert_phrases(
     changes = model.margins([*prompts] * len(phrases), changed, [*responses] * len(phrases))
     by_phrase = iter(changes.reshape(len(phrases), len(responses)) / scale)
     attacks = {kind: np.stack([next(by_phrase) for _ in texts]) for kind, texts in PHRASES.items()}
-    return phrase_effects(
-        attacks, np.stack(list(by_phrase)), texts=PHRASES, seed=seed, clusters=cluster_codes(prompts)
-    )
+    return phrase_effects(attacks, np.stack(list(by_phrase)), seed=seed)
 
 
-def phrase_effects(
-    attacks: Mapping[str, Values],
-    neutral: Values,
-    *,
-    texts: Mapping[str, Sequence[str]],
-    seed: int = 0,
-    clusters: Codes | None = None,
-) -> Insertion:
+def phrase_effects(attacks: Mapping[str, Values], neutral: Values, *, seed: int = 0) -> Insertion:
     """Compares `(P, R)` changes that P phrases of each kind make with the `(C, R)` changes of neutral phrases.
 
     Responses with a `nan` are left out everywhere, and are `nan` in the excess, so that another model's stands beside
-    it; without any response, p-values are `nan`. Responses to one prompt (`clusters`) are one item.
+    it; without any response, p-values are `nan`.
     """
     known = ~np.isnan(np.concatenate([neutral, *attacks.values()])).any(axis=0)
-    base, codes = neutral[:, known], None if clusters is None else clusters[known]
     kinds: dict[str, KindOfPhrases] = {}
-    phrases: list[InsertedPhrase] = []
     excess: dict[str, Values] = {}
-    for kind, all_changes in attacks.items():
-        changes = all_changes[:, known]
-        excess[kind] = np.where(known, all_changes.mean(axis=0) - neutral.mean(axis=0), math.nan)
-        kinds[kind] = KindOfPhrases(p_value=_compare(changes, base, seed), adjusted_p_value=math.nan)
-        phrases += [
-            InsertedPhrase(
-                kind=kind,
-                phrase=text,
-                change=mean_of_items(change, None, codes),
-                p_value=unlike_neutral(change, base, codes),
-                adjusted_p_value=math.nan,
-            )
-            for text, change in zip(texts[kind], changes, strict=True)
-        ]
+    for kind, changes in attacks.items():
+        excess[kind] = np.where(known, changes.mean(axis=0) - neutral.mean(axis=0), math.nan)
+        p_value = _compare(changes[:, known], neutral[:, known], seed)
+        kinds[kind] = KindOfPhrases(p_value=p_value, adjusted_p_value=math.nan)
     _adjust(list(kinds.values()))
-    _adjust(phrases)
-    unchanged = mean_of_items(base.mean(axis=0), None, codes)
-    return Insertion(InsertedPhrases(kinds=kinds, phrases=phrases, neutral=unchanged), excess)
+    return Insertion(kinds, excess)
 
 
 def _compare(changes: Values, base: Values, seed: int) -> float:

@@ -12,7 +12,6 @@ from align.auditing.sides import Sides, is_length, tell_apart
 from align.auditing.significance import (
     FALSE_DISCOVERIES,
     NUM_STRATA,
-    Numbers,
     Tested,
     adjust,
     strata_of,
@@ -102,12 +101,6 @@ def without_length(values: Values, features: Features) -> Values:
     return values - known @ explained
 
 
-def pairs_with(tested: Tested, number: int) -> tuple[Numbers, Numbers]:
-    """Lists the pairs in which only the chosen response has a feature, and those in which only the rejected has it."""
-    units, on_chosen = tested.units(number)
-    return units[on_chosen], units[~on_chosen]
-
-
 FEWEST_PAIRS = FEWEST  # below it no feature can be in enough of them on both sides
 
 
@@ -144,7 +137,8 @@ def arrange_slices(tested: Tested, margins: Values, prompts: Codes) -> SlicesOfP
 
 
 def _slice(tested: Tested, lead: Lead, margins: Values, prompts: Codes, p_value: float) -> SliceOfPairs:
-    parts = pairs_with(tested, lead.feature)  # means of prompts are what the tests compare, too
+    units, on_chosen = tested.units(lead.feature)
+    parts = units[on_chosen], units[~on_chosen]  # means of prompts are what the tests compare, too
     ours, theirs = (np.divide(*by_cluster(margins[each], prompts[each])) for each in parts)
     names = [(tested.names[i], tested.types[i]) for i in (lead.feature, *lead.also)]
     return SliceOfPairs(

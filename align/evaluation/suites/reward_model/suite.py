@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -14,7 +14,6 @@ from align.data.pairs.reward_bench import BenchPair
 from align.data.pairs.reward_bench_2 import TIES, BenchItem
 from align.errors import DataError
 from align.evaluation.heuristics import against_heuristics, count_markdown, heuristic_scores, heuristics_on_pairs
-from align.evaluation.record import Record, scores_record
 from align.evaluation.record.details import ALL_SCORED, GainsOfPhrases, OfScores, SubsetOfPairs, Unscored
 from align.evaluation.statistics.item_means import ItemMean, bounds_of, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values, pair_accuracy
@@ -113,7 +112,7 @@ def evaluate_reward_model(
             f"insertion/{kind}": ItemMean((excess,), bounds=None, clusters=of_prompts)
             for kind, excess in inserted.excess.items()
         }
-        found.insertion = inserted.found
+        found.insertion = inserted.kinds
     if choices is not None and any(row.quality is not None for row in candidates):
         quality, best = best_of_n_quality(candidates, choices)
         means, others = means | quality, others | best
@@ -203,19 +202,6 @@ def best_of_n_quality(
     best = np.array([expected_best_of_n(each, each, points[-1]) for each in known])
     means = {f"best_of_{n}": ItemMean((chosen[:, k],), bounds=bounds) for k, n in enumerate(points)}
     return means, {f"best_of_{points[-1]}/oracle": mean_of_items(best, bounds)}
-
-
-def reward_record(results: Mapping[str, RewardResult], baselines: Sequence[str] = ()) -> Record:
-    """Arranges what was measured on the same items as it is kept; all other models are compared with `baselines`."""
-    return scores_record(
-        {name: result.summary() for name, result in results.items()},
-        {
-            name: {other: result.differences(results[other]) for other in baselines}
-            for name, result in results.items()
-            if name not in baselines
-        },
-        {name: result.found for name, result in results.items()},
-    )
 
 
 def as_messages(rows: Sequence[Asked]) -> list[Asked]:

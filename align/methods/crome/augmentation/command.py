@@ -54,7 +54,11 @@ def run_model(
     chosen = _settings(settings)
     originals, report = load_originals(data, **reading)
     sampler = make_sampler()
-    _check_instructable(sampler)
+    if not sampler.uses_chat_template:
+        raise UserError(
+            f"{sampler.name} has no chat template, and an oracle has to follow instructions. Set `--model` to one "
+            "that was trained on them."
+        )
     described = describe_run(chosen, sampler.name, report)
     with answers_of(out, described, cache, dry_run=dry_run) as answers:
         _print_cost(plan_cost(originals, sampler, answers, chosen), chosen, len(originals), sampler.name)
@@ -79,8 +83,9 @@ def run_rules(
     if cache is not None:
         raise UserError("`--cache` keeps the answers of a model; with `--oracle` there are none. Leave it out.")
     oracle = None if rules == RRM else load_rules(rules, chosen.neutrals)
-    if oracle is None:
-        _check_no_edits(chosen)
+    for name in ("num_attributes", "neutrals", "ties_of") if oracle is None else ():
+        if getattr(chosen, name) != getattr(CromeSettings(), name):
+            raise UserError(f"`--oracle {RRM}` edits nothing and has ties of its own: leave `--{name}` out.")
     originals, report = load_originals(data, **reading)
     name = RRM if oracle is None else oracle[0].name
     described = describe_run(chosen, name, report, {} if oracle is None else {"rules": describe_file(oracle[1])})
@@ -93,21 +98,6 @@ def run_rules(
     else:
         families = augment_with_rules(originals, oracle[0], chosen)
     return _finish(out, families, Tokens(), report, described)
-
-
-def _check_no_edits(settings: CromeSettings) -> None:
-    default = CromeSettings()
-    for name in ("num_attributes", "neutrals", "ties_of"):
-        if getattr(settings, name) != getattr(default, name):
-            raise UserError(f"`--oracle {RRM}` edits nothing and has ties of its own: leave `--{name}` out.")
-
-
-def _check_instructable(sampler: Sampler) -> None:
-    if not sampler.uses_chat_template:
-        raise UserError(
-            f"{sampler.name} has no chat template, and an oracle has to follow instructions. Set `--model` to one "
-            "that was trained on them."
-        )
 
 
 def _settings(given: Mapping[str, Any]) -> CromeSettings:
@@ -169,7 +159,14 @@ def _finish(out: Path, families: Sequence[Family], tokens: Tokens, report: DataR
     reasons = {source: dict(each.most_common()) for source, each in missing.items()}
     parts = {"sources": dict(made), "left_out": reasons, "bad_rows": report.reasons, "tokens": asdict(tokens)}
     card = build_card(report, run, counts, **parts)
-    others = {LEFT_OUT_FILE: [each._asdict() for each in left_out], RUBRICS_FILE: list(map(_rubric_row, families))}
+    rubrics = [
+        {"origin": family.original.id, "attributes": [
+            each.attribute.model_dump() | {"elements": [element.model_dump() for element in each.elements]}
+            for each in family.profiles
+        ]}
+        for family in families
+    ]  # fmt: skip
+    others = {LEFT_OUT_FILE: [each._asdict() for each in left_out], RUBRICS_FILE: rubrics}
     write_folder(out, rows, others, card, "crome/augmentation/card.md.j2")
     end = f"No answer was edited. {out / LEFT_OUT_FILE} says why."
     if edited:
@@ -179,14 +176,6 @@ def _finish(out: Path, families: Sequence[Family], tokens: Tokens, report: DataR
     listed = {f"{source}, {reason}": number for source, each in reasons.items() for reason, number in each.items()}
     print_card(card, [(number, f"pairs: {source}") for source, number in made.items()], listed, end)
     return int(not edited)
-
-
-def _rubric_row(family: Family) -> dict[str, Any]:
-    attributes = [
-        each.attribute.model_dump() | {"elements": [element.model_dump() for element in each.elements]}
-        for each in family.profiles
-    ]
-    return {"origin": family.original.id, "attributes": attributes}
 
 
 RRM = "rrm"  # in place of a path to rules

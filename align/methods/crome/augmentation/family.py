@@ -33,7 +33,14 @@ def load_originals(path: str, **reading: Unpack[RowOptions]) -> tuple[list[Rewar
         return checked
 
     originals, report = load_rows(path, check, source.schema, DataReport, **reading)
-    _check_ids({original.id for original in originals}, report.file)
+    ids = {original.id for original in originals}
+    for name in ids:  # such as `a/upgrade/tone` beside `a`, whose new pairs would bear it
+        parts = name.split("/")
+        for i, part in enumerate(parts[1:], 1):
+            if part in (*CAUSAL, *NEUTRAL) and "/".join(parts[:i]) in ids:
+                raise DataError(
+                    f"{report.file}: the id {name!r} is kept for a pair made from {parts[0]!r}. Rename it."
+                )
     return originals, report
 
 
@@ -45,15 +52,6 @@ def read_question(prompt: str | list[Message]) -> str:
         'system: Be brief.\n\nuser: Who?'
     """
     return conversation_text(prompt, "\n\n").strip()
-
-
-def _check_ids(ids: set[str], file: str) -> None:
-    """Refuses ids such as `a/upgrade/tone` beside `a`, whose new pairs would bear them."""
-    for name in ids:
-        parts = name.split("/")
-        for i, part in enumerate(parts[1:], 1):
-            if part in (*CAUSAL, *NEUTRAL) and "/".join(parts[:i]) in ids:
-                raise DataError(f"{file}: the id {name!r} is kept for a pair made from {parts[0]!r}. Rename it.")
 
 
 REPEATED = "repeats another pair"

@@ -35,15 +35,14 @@ def diagnose(
     settings: CorrectionSettings,
     *,
     corrector: Corrector | None = None,
-    features: Any = None,
     shares: Sequence[Explained] = (),
     repeats: int = REPEATS,
 ) -> dict[str, Any]:
-    """Computes every diagnostic that the columns allow; `features` are `(N, D)`, and `not_made` says what not.
+    """Computes every diagnostic that the columns allow; `not_made` says what not.
 
     `shares` are what `explain` found of the same rows.
     """
-    others, fitted = _compare(correction, rows, settings, corrector, features)
+    others, fitted = _compare(correction, rows, settings)
     known = (each.residuals_ for each in (corrector, fitted.get("dml")) if each is not None)
     residuals = next((each for each in known if each is not None), None)  # by whichever took the text off
     confounders, slopes = confounders_of(rows), np.array(correction.coefficients)
@@ -70,7 +69,7 @@ def diagnose(
             "additivity",
             lambda: additivity(confounders.names, residuals, slopes, rows.groups),
         ),
-        "placebo": _placebos(rows, settings, features, repeats),
+        "placebo": _placebos(rows, settings, repeats),
         "sensitivity": others,
         "within": within_prompts(rows, apply(correction, rows)),
         "not_made": not_made,
@@ -112,8 +111,6 @@ def _compare(
     correction: Correction,
     rows: Observations,
     settings: CorrectionSettings,
-    corrector: Corrector | None,
-    features: Any,
 ) -> tuple[dict[str, Any], dict[str, Corrector]]:
     rewards = {correction.estimator: apply(correction, rows)}
     found, fitted, not_run = [_describe(correction)], {}, {}
@@ -122,7 +119,7 @@ def _compare(
             continue
         try:
             own = CorrectionSettings(**vars(settings) | {"estimator": name, "on_weak_instrument": "keep"})
-            other = fit(rows, own, features)
+            other = fit(rows, own)
         except UserError as error:
             not_run[name] = str(error)
             continue
@@ -149,12 +146,11 @@ def _describe(correction: Correction) -> dict[str, Any]:
     }
 
 
-def _placebos(rows: Observations, settings: CorrectionSettings, features: Any, repeats: int) -> list[dict[str, Any]]:
+def _placebos(rows: Observations, settings: CorrectionSettings, repeats: int) -> list[dict[str, Any]]:
     if settings.estimator == "none":
         return []
-    has_text = rows.text is not None or features is not None
-    few, kept = sample_groups(rows, PLACEBO_TEXTS if has_text else PLACEBO_ROWS, settings.seed)
-    own = columns(few, settings.estimator, None if features is None else features[kept])
+    few, _ = sample_groups(rows, PLACEBO_ROWS if rows.text is None else PLACEBO_TEXTS, settings.seed)
+    own = columns(few, settings.estimator)
     kinds: tuple[What, ...] = ("confounder", "instrument") if own.get("instruments") else ("confounder",)
     found = []
     for kind in kinds:

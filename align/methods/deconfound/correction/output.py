@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,12 +79,6 @@ def write_json(file: Path, content: Any) -> None:
     """Writes a JSON file."""
     text = json.dumps(mask(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(file, text, errors="replace")
-
-
-def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes one JSON object per line."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), errors="replace")
 
 
 def write_card(folder: Path, correction: Correction, facts: Mapping[str, str], notes: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from align.errors import RunFolderError, UserError
 from align.markdown import render
 from align.recipe.rules import suggestion
 from align.secrets import mask
-from align.whole_files import write_whole
+from align.whole_files import as_lines, write_whole
 
 PAIRS_FILE, LEFT_OUT_FILE, CARD_FILE, SETTINGS_FILE = "pairs.jsonl", "left_out.jsonl", "card.json", "settings.json"
 Row = Mapping[str, Any]
@@ -64,12 +64,12 @@ def write_folder(
     folder: Path, pairs: Sequence[Row], others: Mapping[str, Sequence[Row]], card: Row, page: str
 ) -> None:
     """Writes what a finished run leaves, the pairs last; `page` is the template that words the card."""
-    lines = _lines(pairs)
+    lines = as_lines(pairs)
     masked = dict(mask(card))
     named = masked | {"name": folder.resolve().name, "digest": _digest(lines.encode())}
     readme = render("align.methods", page, named, trim_blocks=True, lstrip_blocks=True)
     for name, rows in others.items():
-        write_whole(folder / name, _lines(rows))
+        write_whole(folder / name, as_lines(rows))
     write_whole(folder / CARD_FILE, json.dumps(masked, indent=2, ensure_ascii=False) + "\n")
     write_whole(folder / "README.md", readme + "\n")
     write_whole(folder / PAIRS_FILE, lines)
@@ -77,10 +77,6 @@ def write_folder(
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
-
-
-def _lines(rows: Sequence[Row]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 @dataclass(frozen=True, kw_only=True)

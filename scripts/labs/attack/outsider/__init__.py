@@ -1,1 +1,0 @@
-"""Rewards and rows by somebody who had not seen the hacks."""
