@@ -86,10 +86,9 @@ def page(found: Mapping[str, Mapping[str, Record]], *, made: str, not_asked: Map
     words = [word for _, _, each in refused for word, *_ in each["refused"]]
     often = sorted(set(words), key=lambda word: (-words.count(word), word))[:3]
     lead = (
-        f"Of {len(known)} rewards and tasks of {len(found)} packages {asked} could be asked: {len(of['gamed'])} are "
-        f"gamed ({_names(of['gamed'])}), {len(of['soft'])} pay at least half for what knows nothing "
-        f"({_names(of['soft'])}), {len(of['misread'])} pay what means another answer ({_names(of['misread'])}), "
-        f"{len(of['form'])} are about form and {len(of['ok'])} were gamed by nothing that was tried."
+        f"Of {len(known)} rewards and tasks of {len(found)} packages {asked} could be asked. {len(of['gamed'])} are "
+        f"gamed, {len(of['soft'])} pay at least half for what knows nothing, {len(of['misread'])} pay what means "
+        f"another answer, {len(of['form'])} are about form, and {len(of['ok'])} were gamed by nothing that was tried."
     )
     return PAGE.format(
         lead=_wrapped(lead),
