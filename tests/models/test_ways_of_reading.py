@@ -114,6 +114,13 @@ def test_a_trial_finds_the_same_in_any_precision(build, expected, weights, mixed
         assert found(model) == expected
 
 
+def test_rounding_of_one_token_is_not_taken_for_a_counted_position():
+    def rounds(seed):
+        return tiny_model(seed=seed, num_hidden_layers=3, initializer_range=0.6).to(torch.bfloat16).eval()
+
+    assert all(reads_behind_padding(rounds(seed), 0) for seed in range(6))
+
+
 def test_a_trial_admits_what_a_model_can(name):
     model = MODELS[name]()
     assert way_of(model, 0) is WAYS[name]

@@ -77,10 +77,15 @@ def precision() -> Iterator[Callable[[], float]]:
         hook.remove()
 
 
+def apart(alone: Tensor, other: Tensor) -> Tensor:
+    """Returns how far apart two readings of each of N tokens are, as a part of their size."""
+    alone, other = (each.double() - each.double().mean(-1, keepdim=True) for each in (alone, other))
+    return (alone - other).abs().mean(-1) / alone.abs().mean()
+
+
 def same(alone: Tensor, other: Tensor, near: Callable[[], float]) -> bool:
     """Tells whether two readings, `(N, V)` logits or `(N, H)` hidden states, are the same up to rounding."""
-    alone, other = (each.double() - each.double().mean(-1, keepdim=True) for each in (alone, other))
-    return bool((alone - other).abs().mean(-1).max() <= near() * alone.abs().mean())
+    return bool(apart(alone, other).max() <= near())
 
 
 def reads_behind_padding(model: PreTrainedModel, pad_token_id: int) -> bool:
@@ -88,13 +93,15 @@ def reads_behind_padding(model: PreTrainedModel, pad_token_id: int) -> bool:
 
     A model that learns a vector for each position reads another one there; with rotary positions distances count.
     """
-    row = torch.tensor([[*tried_rows(model, 0)[0].prompt_ids, *range(5)]], device=model.device)
+    tried = tried_rows(model, 0)[2]
+    row = torch.tensor([[*tried.prompt_ids, *tried.prefix_ids]], device=model.device)
     padded = torch.nn.functional.pad(row, (6, 0), value=pad_token_id)
     mask = torch.nn.functional.pad(torch.ones_like(row), (6, 0))
     with inference(model), precision() as near:
         alone = model(input_ids=row, use_cache=False).logits
         behind = model(input_ids=padded, attention_mask=mask, use_cache=False).logits[:, 6:]
-    return same(alone[0], behind[0], near)
+    # Positions change most tokens; half precision changes single ones as much: of SmolLM2-135M 0.39 of one, 0.02 else.
+    return bool(apart(alone[0], behind[0]).mean() <= near())
 
 
 def _find(model: PreTrainedModel, pad_token_id: int) -> Way:
