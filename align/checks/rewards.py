@@ -208,7 +208,8 @@ def _is_installed(spec: str) -> bool:
 def check_rewards(recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict[str, Any]]) -> list[Finding]:
     """Tries every reward on responses of many kinds to rows of the data; of reward models only the files are read."""
     asking = {spec for spec, reward in zip(recipe.reward_specs, rewards, strict=True) if asks_a_model(reward)}
-    settings, handling = trial_settings(recipe, rows), handling_of(recipe)
+    settings = trial_settings(recipe, rows)._replace(error_rates=recipe.is_checked)
+    handling = handling_of(recipe)
     return check_together(recipe, rewards) + check_specs(
         recipe, settings, handling, asking if recipe.is_dry else set()
     )

@@ -46,6 +46,7 @@ class Recipe:
     settings: Any  # of the class that `settings_class` makes for the method
     resolved: dict[str, Any] = field(repr=False)  # every key as it was understood, for the run folder
     is_dry: bool = False  # nothing may be asked of a model that has to be paid or waited for
+    is_checked: bool = False  # by `align check`, which measures more of its rewards than what a run prints
 
     @property
     def record(self) -> Method:

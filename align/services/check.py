@@ -99,8 +99,7 @@ def check_words(
 ) -> CheckResult:
     """Checks a recipe whose settings are words of a command line, values, or both."""
     parsed = load_recipe(find_recipe(recipe), overrides, settings)
-    if dry_run:
-        parsed = replace(parsed, is_dry=True)
+    parsed = replace(parsed, is_dry=dry_run, is_checked=True)
     with redirect_stdout(sys.stderr):  # transformers prints a line on WANDB_MODE=offline when it is imported
         findings, stage = _check_start(parsed, resume)
         prepared = prepare(parsed, read_launch(accelerate_config))

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -29,8 +30,8 @@ ABSENT = {
 }
 
 
-def reward_findings(path):
-    return [f for f in prepare(load_recipe(path), Launch()).findings if f.check == "rewards"]
+def reward_findings(path, **how):
+    return [f for f in prepare(replace(load_recipe(path), **how), Launch()).findings if f.check == "rewards"]
 
 
 def test_a_broken_reward_is_caught_and_named(tiny_recipe, tmp_path):
@@ -73,9 +74,9 @@ def test_shipped_rewards_and_a_file_pass_on_messages(tiny_recipe):  # and on tex
         reward_weights=[1, 1, 1],
     )
     (path.parent / "shares.py").write_text(own)
-    findings = reward_findings(path)
-    kinds = [(finding.level, finding.numbers.get("kind")) for finding in findings]
+    kinds = [(finding.level, finding.numbers.get("kind")) for finding in reward_findings(path, is_checked=True)]
     assert kinds == [("ok", None), ("ok", "errors")] * 3
+    assert [finding.level for finding in reward_findings(path)] == ["ok"] * 3, "a run prints no error rates"
 
 
 def test_the_sample_responses_use_the_tags_of_the_recipe(tiny_recipe):

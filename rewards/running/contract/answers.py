@@ -54,7 +54,8 @@ def check_answers(trial: Trial, form: Form) -> Iterator[RewardProblem]:
     if is_told:
         yield from _check_unpaid(paying, honest)
         yield from _check_greedy(paying, honest)
-        trial.errors = beside_honest(paying, honest)
+        if trial.settings.error_rates:
+            trial.errors = beside_honest(paying, honest)
     elif paying.late:
         yield trial.problem("few_samples/answers")
     else:

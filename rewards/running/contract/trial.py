@@ -52,6 +52,7 @@ class Settings(NamedTuple):
     max_seconds: float = 20.0  # for all calls together, about; slow rewards are tried on fewer responses
     gold: str = ""  # where right answers stand, such as `answer` or `meta.gold`; exchanges find it if not given
     ways: Sequence[tuple[str, Callable[[str], str]]] | None = None  # in which episodes hand answers over
+    error_rates: bool = True  # how often it refuses right answers and pays wrong ones is measured
 
 
 class Made(NamedTuple):
