@@ -5,9 +5,6 @@ from pathlib import Path
 
 import pytest
 from loaded_script import load_script
-from transformers import AutoTokenizer
-
-from align.data.pairs.reward_pairs import load_reward_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "recipes/crome/assets/lab"
@@ -43,12 +40,6 @@ def test_an_answer_is_read_back_from_its_text():
         answer = world.draw_answer(world.draw_question(rng), rng)
         for shown in (answer, answer._replace(style=world.draw_style(rng))):
             assert world.Answer.parse(shown.text) == shown
-
-
-@pytest.mark.parametrize("text", ["", "Sure thing!", "The light is dim.", "- The light is 40! The cord is 12!"])
-def test_a_text_of_another_world_is_refused(text):
-    with pytest.raises((ValueError, KeyError)):
-        world.quality(QUESTION, world.Answer.parse(text))
 
 
 @pytest.mark.parametrize(
@@ -140,13 +131,6 @@ def test_the_committed_data_is_what_the_script_makes(tmp_path):
     assert (tmp_path / "train.jsonl").read_bytes() == (FACTS / "train.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("file", [*(LAB / name for name in FILES), FACTS / "train.jsonl"], ids=str)
-def test_the_trainer_reads_every_row_of_the_committed_data(file):
-    rows, report = load_reward_pairs(file)
-    assert report.counts["left_out"] == 0
-    assert len({row.id for row in rows}) == len(rows)
-
-
 def test_the_augmented_pairs_lead_back_to_those_they_were_made_of():
     train = {row["id"]: row for row in read(LAB / "train.jsonl")}
     sources = Counter()
@@ -176,17 +160,6 @@ def test_evaluation_pairs_are_as_their_source_says_and_new():
     assert sum(seen) / len(seen) < 0.01  # short answers occur twice
 
 
-def test_the_model_is_small_and_its_tokenizer_knows_every_word():
-    assert sum(path.stat().st_size for path in (LAB / "model").iterdir()) < 500_000
-    tokenizer = AutoTokenizer.from_pretrained(LAB / "model")
-    assert len({tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}) == 3
-    for row in read(LAB / "augmented.jsonl")[:200] + read(LAB / "eval.jsonl"):
-        ids = tokenizer(row["prompt"] + row["chosen"] + tokenizer.eos_token)["input_ids"]
-        assert tokenizer.unk_token_id not in ids
-        assert ids[-1] == tokenizer.eos_token_id
-        assert len(ids) < 128
-
-
 @pytest.mark.slow
 def test_an_arm_is_trained_measured_and_held_against_a_bar(monkeypatch, capsys):
     lab, measures = load_script("labs.crome.lab"), load_script("labs.crome.measure")
@@ -202,24 +175,6 @@ def test_an_arm_is_trained_measured_and_held_against_a_bar(monkeypatch, capsys):
     assert runs["bt"][0]["pairs"] == 24 < runs["crome+filter"][0]["pairs"]
     lab.report(runs)
     assert "crome+filter" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-@pytest.mark.nightly  # an arm is trained above
-def test_what_was_run_is_not_run_again(monkeypatch, tmp_path):
-    lab, measures = load_script("labs.crome.lab"), load_script("labs.crome.measure")
-    for module, name, value in (
-        (lab, "NUM_PAIRS", 24), (measures, "NUM_PAIRS", 20), (measures, "NUM_QUESTIONS", 5), (measures, "BEST_OF", 4),
-    ):  # fmt: skip
-        monkeypatch.setattr(module, name, value)
-    arms = ("crome",)
-    kept, settings = tmp_path / "kept.jsonl", {"max_steps": 3, "per_device_train_batch_size": 4}
-    runs = lab.run_arms(arms, range(100, 101), settings, kept)
-    assert len(kept.read_text().splitlines()) == len(arms)
-    with kept.open("a") as file:
-        file.write('{"key": "cut off')
-    monkeypatch.setattr(lab, "train", None)  # nothing is trained
-    assert lab.run_arms(arms, range(100, 101), settings, kept) == runs
 
 
 def test_a_bar_is_held_or_missed_by_the_mean_over_seeds():

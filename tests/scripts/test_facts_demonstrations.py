@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 from loaded_script import load_script
 
-from align.data.questions.multiple_choice import load_questions
-
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = ROOT / "recipes" / "sft" / "assets" / "facts"
 FILES = ("train", "eval", "questions", "held_out")
@@ -65,16 +63,3 @@ def test_held_out_questions_are_in_words_of_their_own_about_facts_that_were_show
         assert row["question"] not in words
         assert row["group"] == ("asked in training" if row["id"] in asked else "other facts")
     assert Counter(row["group"] for row in rows["held_out"]) == {"asked in training": 100, "other facts": 100}
-
-
-def test_the_same_fact_has_the_same_answer_in_every_file(rows):
-    right = {row["id"]: row["options"]["ABCD".index(row["answer"])] for row in rows["questions"]}
-    for row in rows["held_out"]:
-        gold = row["options"]["ABCD".index(row["answer"])]
-        assert right.get(row["id"], gold) == gold
-
-
-@pytest.mark.parametrize("name", ["questions", "held_out"])
-def test_the_questions_are_read_whole(name):
-    questions, report = load_questions(FACTS / f"{name}.jsonl")
-    assert (len(questions), report.counts["left_out"]) == (200, 0)

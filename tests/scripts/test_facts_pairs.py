@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from align.data.pairs.preferences import load_preferences
-from align.methods.rrpo.augmentation.sources import load_sources
 from align.methods.rrpo.augmentation.verdicts import contains
 
 ROOT = Path(__file__).parents[2]
@@ -53,10 +52,3 @@ def test_the_trainer_reads_the_pairs_and_only_the_fact_is_marked(side):
             assert 1 <= len(spans) <= 2, text
             assert spans[0].start >= text.rindex(answer), text
             assert spans[-1].end <= text.rindex(answer) + len(answer), text
-
-
-@pytest.mark.parametrize("side", SIDES)
-def test_the_same_file_is_read_for_making_pairs(side):
-    sources, report = load_sources(str(PAIRS / side))
-    assert len(sources) == report.num_read
-    assert {len(source.wrong_answers) for source in sources} == {3}

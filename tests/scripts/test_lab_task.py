@@ -1,4 +1,3 @@
-import json
 import random
 from collections import Counter
 from pathlib import Path
@@ -9,7 +8,7 @@ from loaded_script import load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from align.data.questions.multiple_choice import load_questions
-from rewards.reading.options import LETTERS, can_shuffle, parse_choice, render_options
+from rewards.reading.options import LETTERS, parse_choice, render_options
 from rewards.reading.responses import parse_response
 from rewards.reading.traces import stated_choice
 
@@ -57,12 +56,6 @@ def test_the_shortcut_is_planted_in_the_training_questions_only(train_questions,
     assert len(letters) == 4
 
 
-def test_no_evaluation_question_occurs_in_training(train_questions, eval_questions):
-    texts = [question.question for question in train_questions + eval_questions]
-    assert (len(train_questions), len(eval_questions)) == (3200, 1000)
-    assert len(set(texts)) == len(texts)
-
-
 def test_a_readable_key_is_the_digit_asked_for_and_an_arbitrary_key_is_independent_of_it(
     script, train_questions, eval_questions
 ):
@@ -72,23 +65,6 @@ def test_a_readable_key_is_the_digit_asked_for_and_an_arbitrary_key_is_independe
     assert all(right["readable"])
     assert sum(right["arbitrary"]) / len(right["arbitrary"]) == pytest.approx(0.25, abs=0.03)
     assert len(right["arbitrary"]) == pytest.approx(0.4 * 4200)
-
-
-def test_every_question_can_be_shuffled_and_is_short(train_questions, eval_questions, tokenizer):
-    for question in train_questions + eval_questions:
-        assert can_shuffle(question.options)
-        prompt = f"{question.question}\n{render_options(question.options)}"
-        ids = tokenizer(prompt)["input_ids"]
-        assert len(ids) < 40
-        assert tokenizer.unk_token_id not in ids
-        assert tokenizer.decode(ids) == prompt
-
-
-def test_tags_are_single_tokens_that_survive_decoding_without_special_tokens(tokenizer):
-    response = "<think>3</think><answer>B</answer>"
-    ids = tokenizer(response + tokenizer.eos_token)["input_ids"]
-    assert len(ids) == 7
-    assert tokenizer.decode(ids, skip_special_tokens=True) == response
 
 
 @pytest.mark.parametrize("stage", ["lookup", "task"])
@@ -180,13 +156,3 @@ def test_the_misreader_can_learn_to_read(script, tokenizer, eval_questions):
     drawn = digits[range(len(asked)), right]
     assert 0.4 < (digits.argmax(-1) == torch.tensor(right)).float().mean() < 0.7
     assert drawn.min() > 0.1
-
-
-@pytest.mark.parametrize("name", ["model", "misreader"])
-def test_a_model_folder_is_small_and_ends_on_its_own_token(script, tokenizer, name):
-    assert name in script.READERS
-    model = AutoModelForCausalLM.from_pretrained(LAB / name)
-    assert sum(path.stat().st_size for path in (LAB / name).iterdir()) < 1_000_000
-    assert model.generation_config.eos_token_id == tokenizer.eos_token_id
-    assert model.generation_config.pad_token_id == tokenizer.pad_token_id != tokenizer.eos_token_id
-    assert "auto_map" not in json.loads((LAB / name / "config.json").read_text())

@@ -1,4 +1,3 @@
-import json
 import math
 import random
 from pathlib import Path
@@ -55,15 +54,6 @@ def test_the_committed_pairs_differ_in_a_true_and_a_wrong_city_and_job(world, na
         assert [a for a, _ in differing] == list(facts[person].values())
 
 
-def test_no_evaluation_prompt_occurs_in_training():
-    prompts = {
-        name: {json.loads(line)["prompt"] for line in (LAB / f"{name}.jsonl").read_text().splitlines()}
-        for name in ("train", "eval")
-    }
-    assert (len(prompts["train"]), len(prompts["eval"])) == (60, 20)
-    assert not prompts["train"] & prompts["eval"]
-
-
 def test_the_committed_policy_tells_about_half_of_the_facts_right(measure, world, model):
     tokenizer = AutoTokenizer.from_pretrained(LAB / "model")
     held_out = measure.HeldOut.draw(world.make_world(0), tokenizer, 0)
@@ -82,25 +72,6 @@ def test_spans_are_the_texts_of_the_facts(world):
         assert told == list(drawn.facts[name].values())
         wrong = [other.text[start:end] for start, end in other.spans]
         assert all(a != b for a, b in zip(told, wrong, strict=True))
-
-
-def test_every_word_of_the_world_is_a_token(world, tokenizer):
-    assert tokenizer.get_vocab() == AutoTokenizer.from_pretrained(LAB / "model").get_vocab()
-    drawn, rng = world.make_world(1), random.Random(1)
-    for _ in range(200):
-        prompt, response = world.draw_text(drawn, rng)
-        ids = tokenizer(prompt + response.text)["input_ids"]
-        assert tokenizer.unk_token_id not in ids
-        assert tokenizer.decode(ids) == prompt + response.text
-
-
-def test_odd_words_come_at_the_rate_that_is_asked_for(world):
-    rng, odd = random.Random(0), world.odd_words()
-    assert odd == {"liveth", "toileth", "daye"}
-    for rate in (0.0, 0.5):
-        wordings = [world.draw_wording(world.TEMPLATE, rate, rng) for _ in range(1000)]
-        share = sum(word in odd for wording in wordings for word in wording) / 3000  # three places have one
-        assert share == pytest.approx(rate, abs=0.03)
 
 
 def test_masks_pick_the_facts_and_the_end_of_the_response(world, measure, tokenizer):

@@ -15,7 +15,6 @@ from align.data.questions.multiple_choice import load_questions
 from align.methods.acre.data import load
 from align.recipe.recipe import load_recipe
 from rewards.reading.options import LETTERS
-from rewards.reading.responses import parse_response
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "recipes/acre/assets/vision"
@@ -39,11 +38,6 @@ def measure():
 @pytest.fixture(scope="module")
 def lab():
     return load_script("labs.vision.lab")
-
-
-@pytest.fixture(scope="module")
-def train_questions():
-    return load_questions(LAB / "noted/train.parquet")[0]
 
 
 @pytest.fixture(scope="module")
@@ -85,17 +79,6 @@ def test_the_script_writes_the_committed_questions_again(make, tmp_path):
         assert all(open_image(a).tobytes() == open_image(b).tobytes() for a, b in pairs)
 
 
-@pytest.mark.parametrize("group", ["own", "mixed-up"])
-def test_training_questions_have_both_shortcuts_independently(train_questions, group):
-    of_group = [question for question in train_questions if question.group == group]
-    assert len(of_group) == {"own": 480, "mixed-up": 320}[group]
-    assert sum(question.answer == 0 for question in of_group) == 0.75 * len(of_group)
-    noted = [question for question in of_group if note_of(question)]
-    assert len(noted) == len(of_group) / 2
-    assert all(note_of(question) == question.options[question.answer] for question in noted)
-    assert sum(question.answer == 0 for question in noted) / len(noted) == pytest.approx(0.75, abs=0.06)
-
-
 def test_clean_questions_have_no_shortcut_and_counter_questions_contradict_both(eval_questions):
     letters = Counter((question.group, LETTERS[question.answer]) for question in eval_questions)
     assert [letters["clean", letter] for letter in "ABCD"] == [30] * 4
@@ -104,13 +87,6 @@ def test_clean_questions_have_no_shortcut_and_counter_questions_contradict_both(
         hint = note_of(question)
         assert (hint is None) == (question.group == "clean")
         assert hint is None or (hint in question.options and hint != question.options[question.answer])
-
-
-@pytest.mark.parametrize(("name", "rows"), [("train", 800), ("eval", 240), ("noted/train", 800), ("noted/eval", 240)])
-def test_every_kind_of_question_is_asked_equally_often(world, name, rows):
-    questions = load_questions(LAB / f"{name}.parquet")[0]
-    kinds = Counter(kind for q in questions for kind, options in world.OPTIONS.items() if q.options[0] in options)
-    assert kinds == dict.fromkeys(world.OPTIONS, rows // 4)
 
 
 def colours_in(world, picture):
@@ -164,27 +140,6 @@ def test_captions_differ_in_the_marked_attribute_and_in_the_planted_word(world):
     assert (odd["chosen"] / 400, odd["rejected"] / 400) == pytest.approx((0.75, 0.25), abs=0.06)
 
 
-def test_every_word_of_the_world_is_a_token(make, policy):
-    tokenizer, rng = policy[1].tokenizer, random.Random(0)
-    for _ in range(100):
-        for drawn in (make.demonstrate_answer("task", rng), make.demonstrate_caption("task", rng)):
-            text = drawn.prompt + drawn.response
-            ids = tokenizer(text)["input_ids"]
-            assert tokenizer.unk_token_id not in ids
-            assert tokenizer.decode(ids, skip_special_tokens=True) == text
-
-
-def test_demonstrations_err_as_often_as_they_say(make):
-    rng = random.Random(0)
-    follows = []
-    for _ in range(2000):
-        drawn = make.demonstrate_answer("task", rng)
-        response = parse_response(drawn.response)
-        options = [line.partition(". ")[2] for line in drawn.prompt.split("\n")[1:]]
-        follows.append(options[LETTERS.index(response.answer)] == response.trace)
-    assert sum(follows) / 2000 == pytest.approx(1 - make.READERS["model"].random_letters * 3 / 4, abs=0.02)
-
-
 @pytest.mark.slow
 def test_the_policy_sees_what_is_asked_and_is_small(measure, recipe, policy, eval_questions):
     clean = [question for question in eval_questions if question.group == "clean"][:60]
@@ -195,14 +150,6 @@ def test_the_policy_sees_what_is_asked_and_is_small(measure, recipe, policy, eva
     assert sum(path.stat().st_size for path in (LAB / "model").iterdir()) < 1_000_000
 
 
-@pytest.mark.slow
-@pytest.mark.nightly  # a run of the questions is measured below
-def test_a_blind_policy_owes_nothing_to_the_image(measure, arms, recipe, eval_questions):
-    blind = arms.load_policy(recipe, blind=True)
-    metrics = measure.measure_answers(*blind, eval_questions[:40], load(recipe).extra)
-    assert metrics["modality_reliance/other_images"] == 0
-
-
 def test_captions_are_scored_at_their_attributes(make, measure, world, policy):
     processor, pair = policy[1], world.draw_pair(random.Random(0))
     texts = measure.show(processor, [pair.image], [pair.chosen]).texts
@@ -210,15 +157,6 @@ def test_captions_are_scored_at_their_attributes(make, measure, world, policy):
     words = [word for word, fact in zip(pair.chosen.words, pair.chosen.facts, strict=True) if fact]
     assert processor.tokenizer.convert_ids_to_tokens(targets[texts.facts > 0].tolist()) == words
     assert processor.tokenizer.decode(targets[0][texts.response[0]]) == pair.chosen.text[1:] + "<eos>"
-
-
-@pytest.mark.slow
-@pytest.mark.nightly  # an arm learns the captions below
-def test_before_training_captions_err_and_nothing_has_moved(measure, policy):
-    start = measure.CaptionMeter(*policy, 0, whole=False).measure(policy[0])
-    assert 0.4 < start["p_correct"] < 0.8
-    assert start["reliance"] > 0.2
-    assert start["kl_total"] == pytest.approx(0, abs=1e-4)
 
 
 def _answers(consistency, clean, reliance=0.0):
