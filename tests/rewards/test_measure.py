@@ -293,6 +293,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(OWN)
     rows = [
         {"prompt": row["prompt"], "highlights": row["answer"], "completion": [row["answer"], "7"], "ok": [1, "false"]}
+        | {"also": [f"the {row['answer']}th"]}
         for row in SUMS
     ]
     (tmp_path / "judged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -324,6 +325,8 @@ GIVEN = ("--data", "rows.jsonl", "--gold", "highlights")
             0,
             "wrong answers paid: 0 % [0, 14] (false positives;",
         ),  # by exchanges
+        (("mine.py:exact", *GIVEN, "--synonyms", "also"), 0, "a synonym that the row names"),
+        (("mine.py:exact", *GIVEN, "--synonyms", "nowhere"), 1, "`--synonyms` names the column 'nowhere'"),
         (("mine.py:length", "--data", "bare.jsonl"), 2, "name it with `--gold COLUMN` (the rows have"),
         (("mine.py:length", *GIVEN), 2, "--labelled COMPLETION:LABEL"),
         (

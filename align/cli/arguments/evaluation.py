@@ -99,6 +99,22 @@ def _every_option() -> type:
     return make_dataclass("EveryOption", joined.values(), kw_only=True, frozen=True)
 
 
+@app.command(size="eval")
+def chat(
+    model: Annotated[str, typer.Argument(help="Policy: folder or hub id of a model or an adapter.")],
+    beside: Annotated[str | None, typer.Option(help="Another that answers each line, too, such as its base.")] = None,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.0,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option("--max_new_tokens", help="Longest answer in tokens; the run's if not given, else 256."),
+    ] = None,
+) -> None:
+    """Answer lines of the terminal, or of a pipe, with a trained model, asked as its run asked it."""
+    from align.services.chat import chat
+
+    execute(lambda: chat(model, beside, temperature, max_new_tokens))
+
+
 @app.command(cls=ManyWords, size="eval", context_settings=OVERRIDES)
 @takes(merged=Merged)
 def merge(

@@ -24,15 +24,15 @@ def format_number(value: float, share: bool = False) -> str:
     """Writes a number for a reader: shares in percent, the rest with three significant digits.
 
     Example:
-        >>> format_number(0.4567, share=True), format_number(0.00312, share=True)
-        ('46 %', '0.31 %')
+        >>> format_number(0.4567, share=True), format_number(0.00312, share=True), format_number(-1e-9, share=True)
+        ('46 %', '0.31 %', '0 %')
         >>> format_number(123.4), format_number(1e-6), format_number(float("nan"))
         ('123', '1e-06', 'n/a')
     """
     if not np.isfinite(value):
         return "n/a"
     if share:
-        return f"{100 * value:.2g} %" if 0 < value < _TINY_SHARE else f"{100 * value:.0f} %"
+        return f"{100 * value:.2g} %" if 0 < value < _TINY_SHARE else f"{100 * value:z.0f} %"
     return f"{value:.3g}"
 
 
