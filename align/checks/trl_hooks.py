@@ -19,7 +19,7 @@ from align.recipe.recipe import Recipe
 
 @cache
 def hook_table() -> dict[str, Any]:
-    """Reads the newest TRL that was tested whole, its hooks with hash and duty, and what is read of its trainers."""
+    """Reads the newest TRL that was tested whole, its hooks with hash and duty, and what else is counted on."""
     table: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     return table
 
@@ -38,12 +38,13 @@ def source_hash(file: str, name: str) -> str:
 
 def moved_hooks(of: Callable[[str], bool] = bool) -> Iterator[str]:
     """Yields what the installed TRL has otherwise than the tested one, with what it must do; `of` picks files."""
-    for file, hooks in hook_table()["hooks"].items():
+    table = hook_table()
+    for file, hooks in (*table["hooks"].items(), *table["leans"].items()):
         for name, told in hooks.items() if of(file) else ():
             known, _, duty = told.partition(" ")
             if source_hash(file, name) != known:
                 yield f"{name} ({duty})"
-    for file, names in hook_table()["reads"].items():
+    for file, names in table["reads"].items():
         with suppress(OSError):  # a file that is not there has lost its hooks, which are named above
             text = source_text(("trl", file)) if of(file) else ""
             lost = [name for name in names.split() if not re.search(rf"self\.{name}(: [^=\n]+)? =", text)]

@@ -99,6 +99,35 @@ def for_collator(rows: Iterable[dict[str, Any]], processing: Any) -> list[dict[s
     return [{name: value for name, value in row.items() if name != VIDEO} for row in found]
 
 
+@dataclass
+class ShowsVideos:
+    """TRL's collator of rows with images, for which the frames of a video are one where the model can read it."""
+
+    collate: Any
+    columns: Sequence[str] | None  # that it reads; others would change what it takes a row for
+
+    def __post_init__(self) -> None:
+        self.collate.processor = video_reading(self.collate.processor)
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Collates rows, those of videos with the column `video_metadata`."""
+        if self.columns is not None:
+            rows = [{name: row[name] for name in (*self.columns, VIDEO) if name in row} for row in rows]
+        return self.collate(for_collator(rows, self.collate.processor))  # type: ignore[no-any-return]
+
+
+def show_videos(trainer: Any, columns: Sequence[str]) -> bool:
+    """Has a trainer read videos where its collator is TRL's own for rows with images, and tells whether it is."""
+    own = trainer.data_collator
+    if not type(own).__module__.startswith("trl.") or not hasattr(own, "processor"):
+        return False
+    trainer.data_collator = ShowsVideos(own, columns if trainer.args.remove_unused_columns else None)
+    trainer.args.remove_unused_columns = False  # which would be what is known of a video
+    for model in filter(None, (trainer.model, getattr(trainer, "ref_model", None))):
+        place_in_time(model)
+    return True
+
+
 def as_frames(row: dict[str, Any]) -> dict[str, Any]:
     """Puts the frames of a row back."""
     images = row.get("images") or ()

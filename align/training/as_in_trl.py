@@ -17,7 +17,6 @@ from accelerate.utils import is_peft_model, parse_flag_from_env
 from datasets import IterableDataset
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
-from trl.trainer.utils import get_config_model_id
 
 from align.recipe.recipe import Recipe
 from align.recipe.rules import check_choice, check_numbers
@@ -42,7 +41,7 @@ def with_args(
     config = bound.arguments.get("args")
     if config is None:
         model = bound.arguments.get("model")
-        name = model if isinstance(model, str) else get_config_model_id(model.config)  # type: ignore[union-attr]
+        name = model if isinstance(model, str) else model.config.name_or_path  # type: ignore[union-attr]
         bound.arguments["args"] = kind(f"{name.split('/')[-1]}-{trainer._name}")
     elif takes_plain and type(config) is TrainingArguments:
         bound.arguments["args"] = kind(**config.to_dict() | {"hub_token": config.hub_token})  # which to_dict hides

@@ -114,7 +114,7 @@ class GuardedRewards(Parent):
                     f"here, not a name as in a recipe. Give the function: `rewards.resolve_reward({func!r})`."
                 )
         super().__init__(*args, **kwargs)
-        if self._has_async_funcs:
+        if hasattr(self, "async_loop"):
             self.async_loop = own_loop()  # TRL starts one for each trainer, and a client keeps to its first
         check_fused_head(self.model)
         self.add_callback(WholeHead())
@@ -154,10 +154,10 @@ class GuardedRewards(Parent):
         counted = self._count(values[:, :num_rewards], len(prompts))
         self._log_signals(counted, completions, completion_ids_list)
         if self.log_completions and self.log_multimodal and has_images(inputs[0]):
-            self._log_completion_extra(IMAGES_COLUMN, small_copies(inputs))
+            self._pending_extra_logs[IMAGES_COLUMN].extend(small_copies(inputs))
         gold = right_answers(inputs) if self.log_completions else None
         if gold and GOLD_COLUMN not in self._pending_extra_logs:  # a reward may log a column of that name
-            self._log_completion_extra(GOLD_COLUMN, gold)
+            self._pending_extra_logs[GOLD_COLUMN].extend(gold)
         self._fill_columns(len(prompts))
         return counted
 
@@ -197,7 +197,7 @@ class GuardedRewards(Parent):
         own = self.reward_funcs, self.reward_func_names, self.reward_processing_classes
         audits = self.reward_rules.audits
         functions = [
-            audit if is_async(audit) and self._has_async_funcs else _alone(audit, self.accelerator.device)
+            audit if is_async(audit) and hasattr(self, "async_loop") else _alone(audit, self.accelerator.device)
             for audit in audits
         ]
         self.reward_funcs = [*own[0], *functions]
@@ -254,7 +254,7 @@ class GuardedRewards(Parent):
 
     def _log_audits(self, values: torch.Tensor, size: int) -> None:
         for audit, column in zip(self.reward_rules.audits, values.T, strict=True):
-            self._log_completion_extra(f"audit/{audit.__name__}", self._own_rows(column, size))
+            self._pending_extra_logs[f"audit/{audit.__name__}"].extend(self._own_rows(column, size))
             found = column[~torch.isnan(column)]
             if len(found):
                 self._log_once({f"audit/{audit.__name__}/mean": found.mean().item()})
@@ -278,7 +278,7 @@ class GuardedRewards(Parent):
             return values
         for place in composition.changed:
             name, column = self.reward_func_names[place], values[:, place]
-            self._log_completion_extra(f"{name}_raw", self._own_rows(column, size))
+            self._pending_extra_logs[f"{name}_raw"].extend(self._own_rows(column, size))
             found = column[~torch.isnan(column)]
             if len(found):
                 self._log_once({f"rewards/{name}/raw_mean": found.mean().item()})
@@ -336,14 +336,14 @@ class GuardedRewards(Parent):
         """Gives a column that no reward logged this time its Nones: TRL 1.16 would keep the values of other rows."""
         for column in self._logs["extra"]:
             if column not in self._pending_extra_logs:
-                self._log_completion_extra(column, [None] * size)
+                self._pending_extra_logs[column].extend([None] * size)
 
     def _log_once(self, metrics: dict[str, float]) -> None:
         """Logs numbers that every rank has, or only the first one."""
         if self.accelerator.is_main_process:
             for name, value in metrics.items():
                 if not np.isnan(value):
-                    self._log_metric(name, value)
+                    self._pending_metrics[name].append(value)
 
     def _own_rows(self, column: torch.Tensor, size: int) -> list[float | None]:
         start = self.accelerator.process_index * size
@@ -377,8 +377,8 @@ def scores_completions(trainer: Any) -> bool:
     """Tells whether a trainer calls reward functions as `GuardedRewards` knows it: TRL's GRPO, RLOO, and theirs."""
     needed = (
         "_calculate_rewards",
-        "_log_metric",
-        "_log_completion_extra",
+        "_pending_metrics",
+        "_pending_extra_logs",
         "_logs",
         "log_completions",
         "reward_weights",

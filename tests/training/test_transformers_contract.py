@@ -25,7 +25,6 @@ METHODS = {
     "_prepare_inputs": ["self", "inputs"],
     "_run_epoch": ["self"],  # put away at the end of a run, whatever it is given
     "_save": ["self", "output_dir", "state_dict"],
-    "_set_signature_columns_if_needed": ["self"],
     "train": ["self", "resume_from_checkpoint"],
 }  # fmt: skip
 ATTRIBUTES = ("_globalstep_last_logged", "_signature_columns", "_total_loss_scalar", "_tr_loss")

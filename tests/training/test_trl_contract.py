@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from dataclasses import fields
 from functools import cache
 from importlib import import_module
 from importlib.metadata import requires
@@ -18,28 +17,34 @@ from packaging.specifiers import SpecifierSet
 from tiny import tiny_vl_model_and_processor
 from transformers import Trainer
 from tree import ALIGN
-from trl import DPOTrainer, GRPOTrainer, RewardTrainer
+from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
 from trl.generation.vllm_generation import VLLMGeneration
-from trl.trainer import reward_trainer
-from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
+from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 from trl.trainer.utils import add_fused_lm_head
 
 from align.checks.trl_hooks import hook_table, moved_hooks, source_hash
+from align.methods.rrpo import spans
+from align.methods.sft import trainer as sft
 from align.models.transcripts.stopping import StoppedByEnvironments
 from align.training.output_head import _logit_scale, check_fused_head
 
 source_of = cache(inspect.getsource)  # which parses the file of a class each time
 TABLE = hook_table()
-HOOKS = [(file, name) for file, hooks in TABLE["hooks"].items() for name in hooks]
+HASHED = {
+    (file, name): told
+    for part in ("hooks", "leans")
+    for file, own in TABLE[part].items()
+    for name, told in own.items()
+}
 
 
 def owner(file):
     return import_module("trl." + file.removesuffix(".py").replace("/", "."))
 
 
-@pytest.mark.parametrize(("file", "name"), HOOKS, ids=lambda value: value.rpartition("/")[2])
+@pytest.mark.parametrize(("file", "name"), HASHED, ids=lambda value: value.rpartition("/")[2])
 def test_hook_is_the_one_that_the_trainers_were_written_for(file, name):
-    known, _, duty = TABLE["hooks"][file][name].partition(" ")
+    known, _, duty = HASHED[file, name].partition(" ")
     assert attrgetter(name)(owner(file))
     assert source_hash(file, name) == known, (
         f"TRL {trl.__version__} changed {name}, which {duty}; read it again, then what overrides or calls it, and put "
@@ -54,15 +59,16 @@ def test_the_bound_is_the_newest_trl_that_the_table_was_tested_with():
     assert trl.__version__ in bound
 
 
-def test_every_method_of_trl_that_a_trainer_overrides_is_among_the_hooks():
+def test_every_private_method_of_trl_that_a_trainer_overrides_is_among_the_hooks():
     names = [each.name for each in ALIGN if each.name.startswith("align.methods.")]
     found = {each for name in names for each in vars(import_module(name)).values() if inspect.isclass(each)}
     ours = [each for each in found if each.__module__.startswith("align.") and issubclass(each, Trainer)]
-    wrong, hooks = [], {(owner(file).__name__, name) for file, name in HOOKS}
+    wrong, hooks = [], {(owner(file).__name__, name) for file, own in TABLE["hooks"].items() for name in own}
     for trainer in (*ours, type("Stopped", (StoppedByEnvironments, GRPOTrainer), {})):
         parent = next((each for each in trainer.__mro__ if each.__module__.startswith("trl.")), Trainer)
-        own = {name for each in trainer.__mro__ if each.__module__.startswith("align.") for name in vars(each)}
-        overridden = {name for name in own & vars(parent).keys() - {"__init__"} if callable(vars(parent)[name])}
+        ours_in = [each for each in trainer.__mro__ if each.__module__.startswith("align.")]
+        own = {name for each in ours_in for name in vars(each) if re.match("_[a-z]", name)}
+        overridden = {name for name in own & vars(parent).keys() if callable(vars(parent)[name])}
         named = {(parent.__module__, f"{parent.__name__}.{name}") for name in overridden}
         wrong += [] if parent is Trainer else named - hooks
     assert wrong == []
@@ -81,23 +87,18 @@ def test_a_reward_trainer_logs_accuracy_and_margin_once_a_step_and_scores_chosen
         )
 
 
-def test_a_batch_of_reward_pairs_is_made_of_what_the_tie_collator_knows():
-    names = [field.name for field in fields(reward_trainer.DataCollatorForPreference)]
-    assert names == ["pad_token_id", "pad_to_multiple_of", "return_tensors"]
-
-
-def test_a_batch_of_preferences_is_made_of_what_the_span_collator_knows():
-    names = [field.name for field in fields(DataCollatorForPreference)]
-    assert names == ["pad_token_id", "max_length", "truncation_mode", "pad_to_multiple_of", "return_tensors"]
-
-
 def test_pairs_with_images_are_not_prepared_and_their_responses_are_tokenised_alone():
     assert "skip_prepare_dataset = self._is_vision_dataset" in source_of(DPOTrainer.__init__)
     source = source_of(DataCollatorForVisionPreference.torch_call)
     for text in ("text=chosens,", "text=rejecteds,", 'example["images"] for example in examples] * 2'):
-        assert text in source, (
-            f"TRL {trl.__version__} collates pairs with images otherwise; read vision_spans.py again."
-        )
+        assert text in source, f"TRL {trl.__version__} collates pairs with images otherwise; read spans.py again."
+
+
+def test_rows_with_images_are_read_by_the_columns_that_their_collators_are_given():
+    for trainer, columns in ((DPOTrainer, spans.COLUMNS), (SFTTrainer, sft.COLUMNS)):
+        source = source_of(trainer._set_signature_columns_if_needed)
+        listed = source.partition("if self._is_vision_dataset")[2].partition("else:")[0]
+        assert re.findall(r'"(\w+)"', listed) == [*columns]
 
 
 def test_the_fused_head_knows_every_change_of_logits_that_trl_knows():
@@ -196,7 +197,7 @@ def test_a_prompt_without_images_is_told_apart_by_none():
 
 
 def test_a_video_goes_where_an_image_goes():
-    """What `score_with_videos` and `VideoPreferenceCollator` need: an item of a row that only the processor opens."""
+    """What `score_with_videos` and `ShowsVideos` need: an item of a row that only the processor opens."""
     scored, generated = (
         source_of(each) for each in (GRPOTrainer._generate_and_score_completions, VLLMGeneration.generate)
     )

@@ -120,7 +120,7 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, GRPOTrainer):
         for name, values in twice.metrics.items():
             self._pending_metrics[name].extend(values)
         for name in twice.table[0]:
-            self._log_completion_extra(name, [row[name] for row in twice.table])
+            self._pending_extra_logs[name].extend(row[name] for row in twice.table)
         inputs = [given | columns for given, columns in zip(inputs, twice.columns, strict=True)]
         return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from trl.data_utils import prepare_multimodal_messages
+from trl import prepare_multimodal_messages
 
 from align.data.conversations import as_written
 from align.data.media.images import image_digest

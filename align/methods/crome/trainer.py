@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from accelerate.utils import is_peft_model
 from datasets import IterableDataset
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import SequenceClassifierOutput
 from trl import RewardTrainer
-from trl.data_utils import get_dataset_column_names
-from trl.trainer.reward_trainer import DataCollatorForPreference
-from trl.trainer.utils import create_model_from_path, get_config_model_id, global_then_local_main_first
 
 from align.data.pairs.pair import split_pair
 from align.data.pairs.pairwise import ADAPTER_MARK, LABELS, label_ids, pairwise_prompt
@@ -77,25 +75,24 @@ class CromeTrainer(RewardTrainer):
         with as_pairwise(given) if given["args"].model_type == "pairwise" else nullcontext():
             super().__init__(*bound.args[1:], **bound.kwargs)
         self.train_dataset = endless(self.train_dataset, self.args)
-        if type(self.data_collator) is not DataCollatorForPreference:
-            name = type(self.data_collator).__name__
+        if (collator := given.get("data_collator")) is not None:
+            name = type(collator).__name__
             raise TypeError(f"Crome collates ties with its own collator, got `data_collator` {name}. Leave it out.")
-        self._set_signature_columns_if_needed()
-        columns: Any = self._signature_columns
-        columns += ["tie", "tie_source"]
-        self.data_collator = TieCollator(**vars(self.data_collator))
+        self.args.remove_unused_columns = False  # which would be the two that TRL does not know
+        self.data_collator = TieCollator(self.data_collator)
         self.add_callback(TokenCount(self))
         self.add_callback(self._streams)
         self._shared = SharedPrompts(self)
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
-        if "tie_source" in get_dataset_column_names(dataset):
+        if "tie_source" in (dataset.column_names or next(iter(dataset), ())):  # a stream may not know them
             return super()._prepare_dataset(dataset, processing_class, Preparation.of(args), dataset_name)
         tokenizer = processing_class if args.model_type == "pairwise" else None
         if isinstance(dataset, IterableDataset):
             return self._prepare_stream(dataset, tokenizer, processing_class, args, dataset_name)
         progress = {"num_proc": args.dataset_num_proc, "desc": f"Reading ties of {dataset_name} dataset"}
-        with global_then_local_main_first():
+        state = PartialState()
+        with state.main_process_first(), state.local_main_process_first():
             dataset = dataset.map(TieColumns(dataset_name, tokenizer), with_indices=True, **progress)
         kept = super()._prepare_dataset(dataset, processing_class, Preparation.of(args), dataset_name)
         if not len(kept):
@@ -241,7 +238,7 @@ def as_pairwise(given: dict[str, Any]) -> Iterator[None]:
         model = given["model"]
         if given.get("processing_class") is None:
             given["processing_class"] = AutoTokenizer.from_pretrained(
-                get_config_model_id(model.config),
+                model.config.name_or_path,
                 revision=init.get("revision") if is_named else None,
                 trust_remote_code=config.trust_remote_code,
             )
@@ -263,8 +260,9 @@ def _load(name: str, init: dict[str, Any], config: CromeConfig, quantization: An
         init["quantization_config"] = quantization
     if config.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
         init["device_map"] = None
-    init.setdefault("trust_remote_code", config.trust_remote_code)
-    return create_model_from_path(name, AutoModelForCausalLM, **init)  # type: ignore[arg-type]
+    device_map = None if PartialState().device.type in ("cpu", "mps") else "auto"
+    usual = {"trust_remote_code": config.trust_remote_code, "dtype": "float32", "device_map": device_map}
+    return AutoModelForCausalLM.from_pretrained(name, **usual | init)
 
 
 NAME_BYTES = 64  # of a source, which travels with its pair: of a stream nobody knows the names before
@@ -310,12 +308,14 @@ class TieColumns:
 
 
 @dataclass
-class TieCollator(DataCollatorForPreference):
+class TieCollator:
     """TRL's collator with `tie`, `(B,)`, and `tie_source`, `(B, 64)` bytes of a name."""
 
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    collate: Any
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates rows that have the two columns."""
-        batch: dict[str, Any] = super().torch_call(examples)
+        batch: dict[str, Any] = self.collate(examples)
         ties = torch.tensor([row["tie"] for row in examples])
         return batch | {"tie": ties, "tie_source": write_names([row["tie_source"] for row in examples])}
 

@@ -16,7 +16,6 @@ from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
-from trl.trainer.utils import disable_dropout_in_model, get_config_model_id
 
 from align.data.conversations import check_messages
 from align.data.tables.outcome_rows import SCALE_FILE, Scale
@@ -89,7 +88,7 @@ class DeconfoundTrainer(Trainer):
                 "`train_dataset` is required: rows of `prompt`, `text`, `label`, `outcome`, `confounders`."
             )
         if args is None:
-            name = model if isinstance(model, str) else get_config_model_id(model.config)
+            name = model if isinstance(model, str) else model.config.name_or_path
             args = DeconfoundConfig(f"{name.split('/')[-1]}-Deconfound")
         if not isinstance(args, DeconfoundConfig):
             raise TypeError(f"`args` must be a DeconfoundConfig, got {type(args).__name__}.")
@@ -108,7 +107,9 @@ class DeconfoundTrainer(Trainer):
             from peft import get_peft_model
 
             model = get_peft_model(model, peft_config)
-        disable_dropout_in_model(model)  # as TRL does by default for reward models
+        for part in model.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0  # as TRL does by default for reward models
         self.correction, self.scale, self.head = correction, scale, args.head
         # Named as in TRL's trainers, so that a checkpoint keeps those since the last log; see `Unlogged`.
         self._metrics: dict[str, dict[str, list[Any]]] = {"train": {SEEN: []}, "eval": {SEEN: []}}

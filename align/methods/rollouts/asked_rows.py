@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from itertools import repeat
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import IterableDataset
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from trl.data_utils import prepare_multimodal_messages
-from trl.trainer.utils import RepeatSampler
+from trl import prepare_multimodal_messages
 
 from align.data.media.images import VIDEO
 from align.errors import DataError, UserError
@@ -95,46 +93,47 @@ class RowsTogether(Probed):
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
         if self._together == 1:
             return super()._get_train_sampler(dataset)
-        given: Any = self.args
-        shuffle: Any = self.shuffle_dataset
-        rows: Any = self.train_dataset if dataset is None else dataset
-        blocks = RepeatSampler(
-            range(len(rows) // self._together),
-            mini_repeat_count=1,
-            batch_size=given.generation_batch_size // self.num_generations // self._together,
-            repeat_count=self.num_iterations * given.steps_per_generation,
-            shuffle=shuffle,
-            seed=given.seed,
-        )
-        generations: Any = self.num_generations
-        return BlockSampler(blocks, self._together, generations)
+        own, given = cast(Any, self), cast(Any, self.args)
+        blocks = len(own.train_dataset if dataset is None else dataset) // self._together
+        at_once = given.generation_batch_size // own.num_generations // self._together
+        times, seed = own.num_iterations * given.steps_per_generation, given.seed if own.shuffle_dataset else None
+        return BlockSampler(blocks, self._together, own.num_generations, at_once=at_once, times=times, seed=seed)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int]:
         if self._eval_together == 1:
             return super()._get_eval_sampler(eval_dataset)
-        blocks = RepeatSampler(range(len(eval_dataset) // self._eval_together), 1, seed=self.args.seed)
         generations: Any = self.num_generations_eval
-        return BlockSampler(blocks, self._eval_together, generations)
+        blocks = len(eval_dataset) // self._eval_together
+        return BlockSampler(blocks, self._eval_together, generations, seed=self.args.seed)
 
 
 class BlockSampler(Sampler[int]):
-    """Gives out the rows of blocks in their order, each as often as it is answered.
+    """Gives out the rows of blocks, each as often as it is answered; with a seed in another order in each pass.
+
+    `at_once` blocks are in one generation, which is given out `times` times; those that fill none are left out.
 
     Example:
-        >>> list(BlockSampler(RepeatSampler(range(2), 1, shuffle=False), 2, 2))
+        >>> list(BlockSampler(2, 2, 2))
         [0, 0, 1, 1, 2, 2, 3, 3]
     """
 
-    def __init__(self, blocks: RepeatSampler, size: int, repeats: int) -> None:
-        self.sampler, self._size, self._repeats = blocks, size, repeats
+    def __init__(
+        self, blocks: int, size: int, repeats: int, *, at_once: int = 1, times: int = 1, seed: int | None = None
+    ) -> None:
+        self.num_samples, self._size, self._repeats, self._at_once, self._times = blocks, size, repeats, at_once, times
+        self.shuffle = seed is not None
+        self.generator = torch.Generator().manual_seed(seed or 0)  # one for all passes, as TRL's for rows
 
     def __iter__(self) -> Iterator[int]:
-        for block in self.sampler:
-            for row in range(block * self._size, (block + 1) * self._size):
-                yield from repeat(row, self._repeats)
+        places = torch.arange(self.num_samples)
+        order = torch.randperm(self.num_samples, generator=self.generator) if self.shuffle else places
+        rows = order[:, None] * self._size + torch.arange(self._size)
+        for start in range(0, self.num_samples - self._at_once + 1, self._at_once):
+            given = rows[start : start + self._at_once].flatten().repeat_interleave(self._repeats)
+            yield from given.repeat(self._times).tolist()
 
     def __len__(self) -> int:
-        return len(self.sampler) * self._size * self._repeats
+        return self.num_samples // self._at_once * self._at_once * self._size * self._repeats * self._times
 
 
 _INSIDE = ("batch_sampler", "sampler")
@@ -154,7 +153,7 @@ class EarlierPasses(TrainerCallback):
         order = kwargs.get("train_dataloader")  # whose samplers stand inside each other; those of a stream are endless
         while inner := [each for name in _INSIDE if (each := getattr(order, name, None)) is not None]:
             order = inner[0]
-        if isinstance(order, RepeatSampler) and order.shuffle:
+        if getattr(order, "shuffle", False):
             for _ in range(int(state.epoch or 0)):
                 torch.randperm(order.num_samples, generator=order.generator)
 

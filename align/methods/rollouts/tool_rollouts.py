@@ -107,11 +107,11 @@ class ToolRollouts(Parent):
         for row, environment in zip(self._row_tools, self.environments or [], strict=False):
             row.lost = row.lost or lost_by(environment)
         own = [count_row(row, completion) for row, completion in zip(self._row_tools, completions, strict=True)]
-        self._log_completion_extra(COLUMN, as_column(self._row_tools))
+        self._pending_extra_logs[COLUMN].extend(as_column(self._row_tools))
         rows: list[RowCounts] = gather_object(own)
         if self.accelerator.is_main_process:
             for name, value in call_metrics(rows).items():
-                self._log_metric(name, value)
+                self._pending_metrics[name].append(value)
         self._judge_lost(rows)
         lost = torch.tensor([row.lost for row in rows], device=values.device)
         values[lost] = 0.0 if self.reward_rules.on_invalid == "zero" else torch.nan

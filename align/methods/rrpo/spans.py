@@ -8,8 +8,7 @@ import torch
 from datasets import Dataset, IterableDataset, concatenate_datasets
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
-from trl.data_utils import apply_chat_template, prepare_multimodal_messages
-from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
+from trl import apply_chat_template, prepare_multimodal_messages
 
 from align.data.conversations import count_places, show_places
 from align.data.files import undecoded
@@ -22,7 +21,7 @@ from align.data.template_settings import TEMPLATE_COLUMNS, template_settings
 from align.data.texts import count_shared
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
-from align.models.videos import ImageTokens, for_collator, one_place, shown, video_of, video_reading
+from align.models.videos import ImageTokens, one_place, shown, video_of, video_reading
 from align.training.streams import StreamCount, usable_rows
 
 Row = Mapping[str, Any]
@@ -173,12 +172,14 @@ def fit_dataset(dataset: Dataset, args: RRPOConfig, dataset_name: str) -> Datase
 
 
 @dataclass
-class SpanCollator(DataCollatorForPreference):
+class SpanCollator:
     """TRL's collator with `span_mask`, `(2B, T)`: 1 at marked tokens, the chosen responses first."""
 
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    collate: Any
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates rows with the columns `chosen_span_mask` and `rejected_span_mask`."""
-        batch: dict[str, Any] = super().torch_call(examples)
+        batch: dict[str, Any] = self.collate(examples)
         masks = [example[f"{side}_span_mask"] for side in SIDES for example in examples]
         return batch | {"span_mask": place_marks(batch["completion_mask"], masks)}
 
@@ -193,6 +194,7 @@ def place_marks(completion_mask: Tensor, marks: Sequence[Sequence[int]]) -> Tens
 
 
 TEXTS = ("prompt", *SIDES)
+COLUMNS = (*TEXTS, "image", "images", *TEMPLATE_COLUMNS)  # that TRL's collator reads of a pair with images
 
 
 @dataclass(frozen=True)
@@ -261,22 +263,13 @@ def mark_vision_dataset(dataset: Dataset, marker: VisionMarker, args: RRPOConfig
 
 
 @dataclass
-class VideoPreferenceCollator(DataCollatorForVisionPreference):
-    """TRL's collator of pairs with images, for which the frames of a video are one where the model can read it."""
-
-    def __post_init__(self) -> None:
-        self.processor = video_reading(self.processor)
-
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Collates rows, those of videos with the column `video_metadata`."""
-        return super().torch_call(for_collator(examples, self.processor))  # type: ignore[no-any-return]
-
-
-@dataclass
-class VisionSpanCollator(VideoPreferenceCollator):
+class VisionSpanCollator:
     """TRL's collator of pairs with images with `span_mask`, `(2B, T)`: 1 at marked tokens, the chosen ones first."""
 
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    collate: Any
+    max_length: int | None
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates rows with the columns `chosen_span_mask` and `rejected_span_mask`."""
         marks = [(side, example[f"{side}_span_mask"]) for side in SIDES for example in examples]
         texts = [
@@ -284,7 +277,7 @@ class VisionSpanCollator(VideoPreferenceCollator):
             | {"images": list(listed_images(example))}
             for example in examples
         ]
-        batch: dict[str, Any] = super().torch_call(texts)
+        batch: dict[str, Any] = self.collate(texts)
         lengths = zip(batch["attention_mask"].sum(-1).tolist(), batch["completion_mask"].sum(-1).tolist(), strict=True)
         for (side, mark), (length, responded) in zip(marks, lengths, strict=True):
             if length != self.max_length or responded > len(mark):  # else its end may be cut off

@@ -1,20 +1,19 @@
 """RRPO: preference learning that touches only what differs (arXiv 2504.12083)."""
 
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from accelerate.logging import get_logger
 from accelerate.utils import is_peft_model
 from datasets import Dataset, IterableDataset
 from torch import Tensor
 from transformers import PreTrainedModel
 from trl import DPOTrainer
-from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
-from trl.trainer.utils import global_then_local_main_first, use_adapter
 
-from align.data.media.images import VIDEO
 from align.data.pairs.marks import MarkRule
 from align.data.pairs.preferences import PreferencePair
 from align.data.training_data import TrainingData
@@ -24,11 +23,11 @@ from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss
 from align.methods.rrpo.rules import is_plain_dpo
 from align.methods.rrpo.spans import (
+    COLUMNS,
     Fitter,
     ImageTokens,
     Marker,
     SpanCollator,
-    VideoPreferenceCollator,
     VisionMarker,
     VisionSpanCollator,
     fit_dataset,
@@ -37,10 +36,10 @@ from align.methods.rrpo.spans import (
     mark_vision_dataset,
 )
 from align.models.shared_prefixes import begin_alike
-from align.models.videos import place_in_time
+from align.models.videos import show_videos
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
-from align.training.as_in_trl import Preparation, gather_rows, old_names_hidden, with_args
+from align.training.as_in_trl import Preparation, gather_rows, with_args
 from align.training.build import trainer_arguments
 from align.training.model_card import Card, Rows
 from align.training.output_head import Reference, Tokens, WholeHead, add_token_head, check_fused_head, whole_head
@@ -58,7 +57,7 @@ NO_PAIR = (
 class RRPOTrainer(DPOTrainer):
     """DPO whose preference looks only at the differing spans, with a token-wise KL on the chosen response.
 
-    Differs from `DPOTrainer` in the columns it makes of a row, in the collator, and in `_compute_loss`. Models,
+    Differs from `DPOTrainer` in the columns it makes of a row, in the collator, and in `compute_loss`. Models,
     reference (a second model, or the adapter switched off), optimizer and checkpoints are TRL's. With `spans: whole`
     and `kl_coef: 0` the loss is computed by `DPOTrainer` itself.
 
@@ -86,6 +85,7 @@ class RRPOTrainer(DPOTrainer):
     }
     args: RRPOConfig
     model: PreTrainedModel
+    _shows = False  # images
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         args, kwargs = with_args(DPOTrainer.__init__, self, args, kwargs, RRPOConfig)
@@ -94,13 +94,8 @@ class RRPOTrainer(DPOTrainer):
         super().__init__(*args, **kwargs)
         self.add_callback(TokenCount(self))
         self.add_callback(WholeHead())
-        self._set_signature_columns_if_needed()
-        columns: Any = self._signature_columns
-        if type(self.data_collator) is DataCollatorForVisionPreference:
-            self.data_collator = VideoPreferenceCollator(**vars(self.data_collator))
-            columns += [VIDEO]
-            for own in filter(None, (self.model, self.ref_model)):
-                place_in_time(own)
+        collator = self.data_collator
+        self._shows = show_videos(self, COLUMNS)
         if self.args.is_dpo:
             check_fused_head(self.model, "Set `kl_coef` above 0: RRPO then reads them itself.")
             if shares_weights(self):
@@ -109,27 +104,22 @@ class RRPOTrainer(DPOTrainer):
                         check_all_are_videos(data, name)
             self.train_dataset = endless(self.train_dataset, self.args)
             return
-        if self._is_vision_dataset:  # TRL does not prepare these
+        if self._shows:  # TRL does not prepare these
             self.train_dataset = self._prepare_vision(self.train_dataset, "train")
             self.eval_dataset = self._prepare_vision(self.eval_dataset, "eval")
         self.train_dataset = endless(self.train_dataset, self.args)
         self.add_callback(self._streams)
-        columns += ["chosen_span_mask", "rejected_span_mask"]
-        self.data_collator = self._span_collator()
+        if not type(collator).__module__.startswith("trl."):
+            name = type(collator).__name__
+            raise TypeError(f"RRPO collates spans with its own collator, got `data_collator` {name}. Leave it out.")
+        self.args.remove_unused_columns = False  # which would be marks
+        given = self.data_collator
+        self.data_collator = VisionSpanCollator(given, self.args.max_length) if self._shows else SpanCollator(given)
         base = self.model.get_base_model() if is_peft_model(self.model) else self.model  # type: ignore[operator]
         self._reference_reading = add_token_head(base)
         if self.ref_model is not None:
             self._reference_reading = add_token_head(self.accelerator.unwrap_model(self.ref_model))
         self._shared = SharedPrompts(self, _read)
-
-    def _span_collator(self) -> SpanCollator | VisionSpanCollator:
-        """Refuses what RRPO cannot train on, and returns TRL's collator with the spans added."""
-        if type(self.data_collator) is VideoPreferenceCollator:
-            return VisionSpanCollator(**vars(self.data_collator))
-        if type(self.data_collator) is not DataCollatorForPreference:
-            name = type(self.data_collator).__name__
-            raise TypeError(f"RRPO collates spans with its own collator, got `data_collator` {name}. Leave it out.")
-        return SpanCollator(**vars(self.data_collator))
 
     def _prepare_vision(self, data: Any, dataset_name: str) -> Any:
         """Prepares pairs with images once: a data set, those of a dictionary, or none."""
@@ -153,7 +143,8 @@ class RRPOTrainer(DPOTrainer):
             return super()._prepare_dataset(dataset, processing_class, Preparation.of(args), dataset_name)
         if isinstance(dataset, IterableDataset):
             return self._prepare_stream(dataset, processing_class, args, dataset_name)
-        with global_then_local_main_first():
+        state = PartialState()
+        with state.main_process_first(), state.local_main_process_first():
             marker = self._marker(processing_class, args, dataset_name)
             if isinstance(marker, VisionMarker):
                 kept = mark_vision_dataset(dataset, marker, args)
@@ -177,7 +168,7 @@ class RRPOTrainer(DPOTrainer):
         marked = mark_stream(dataset, self._marker(processing_class, args, dataset_name), count)
         rule = NO_PAIR.format(name=dataset_name, limit=args.max_length)
         count.check_some(marked, rule)  # before TRL looks for the first
-        if not self._is_vision_dataset:
+        if not self._shows:
             prepared = super()._prepare_dataset(marked, processing_class, args, dataset_name)
             marked = prepared.map(Fitter(MarkRule.read(args)))
         kept = kept_rows(marked, count, "is_marked")
@@ -187,21 +178,24 @@ class RRPOTrainer(DPOTrainer):
     def _marker(self, processing_class: Any, args: RRPOConfig, dataset_name: str) -> Marker | None:
         """Returns what marks a row before TRL tokenises it; None where all of it counts."""
         rule = MarkRule.read(args)
-        if self._is_vision_dataset:
+        if self._shows:
             return VisionMarker(processing_class, rule, dataset_name, ImageTokens(processing_class))
         return None if args.spans == "whole" else Marker(processing_class, rule, dataset_name)
 
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluates as `DPOTrainer` does, and marks pairs with images that are given here first."""
-        if self._is_vision_dataset and not self.args.is_dpo:
+        if self._shows and not self.args.is_dpo:
             eval_dataset = self._prepare_vision(eval_dataset, "eval")
         with self._streams.evaluating():
             metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
         return metrics
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Computes the loss over spans; with neutral settings `DPOTrainer`'s."""
         if self.args.is_dpo:
-            return super()._compute_loss(model, inputs, return_outputs)
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         model_inputs = {name: value for name, value in inputs.items() if name not in ("completion_mask", "span_mask")}
         model_inputs["use_cache"] = False
         responses, spans = inputs["completion_mask"][:, 1:].bool(), inputs["span_mask"][:, 1:].bool()
@@ -239,15 +233,20 @@ class RRPOTrainer(DPOTrainer):
 
     def _read_reference(self, model_inputs: Mapping[str, Any], scored: Tokens) -> Reference:
         own: Any = self.accelerator.unwrap_model(self.model)
-        checkpointing: Any = self.args.gradient_checkpointing_kwargs
-        apart = disable_gradient_checkpointing(self.model, checkpointing)
-        with torch.no_grad(), old_names_hidden(), apart, self.accelerator.autocast():
+        quiet = warnings.catch_warnings(action="ignore", category=UserWarning)  # of checkpoints without gradients
+        with torch.no_grad(), quiet, self.accelerator.autocast():
             if self.ref_model is not None:
                 with self._shared.reading(self.ref_model):
                     hidden = self.ref_model(**model_inputs, scored=scored)
                 head = self._reference_reading.head(self.accelerator.unwrap_model(self.ref_model))
                 return Reference(hidden, whole_head(head))
-            with use_adapter(own, "ref" if "ref" in own.peft_config else None), self._shared.reading(self.model):
+            with ExitStack() as reference:
+                if "ref" in own.peft_config:  # an adapter that goes on, as it was
+                    reference.callback(own.set_adapter, own.active_adapter)
+                    own.set_adapter("ref")
+                else:
+                    reference.enter_context(own.disable_adapter())
+                reference.enter_context(self._shared.reading(self.model))
                 hidden = self.model(**model_inputs, scored=scored)
             return Reference(hidden, whole_head(self._reference_reading.head(own.get_base_model())))
 
@@ -296,7 +295,7 @@ class RRPOTrainer(DPOTrainer):
             self._metrics[mode][name].append(value)
         if mode == "train":
             num_tokens = self.accelerator.gather(inputs["attention_mask"].sum()).sum().item()
-            self._total_train_tokens += num_tokens // self._tp_size
+            self._total_train_tokens += num_tokens // getattr(self.accelerator.parallelism_config, "tp_size", 1)
         self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
 
     @torch.no_grad()

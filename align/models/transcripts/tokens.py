@@ -129,12 +129,8 @@ def reading_calls(tokenizer: Any) -> str | None:
 
     Raises `ValueError` whose text ends the sentence "The chat template ...".
     """
-    from trl.chat_template_utils import (
-        add_response_schema,
-        get_training_chat_template,
-        is_chat_template_prefix_preserving,
-        supports_tool_calling,
-    )
+    from trl import add_response_schema, get_training_chat_template, supports_tool_calling
+    from trl.chat_template_utils import is_chat_template_prefix_preserving
 
     if not tokenizer.chat_template:
         raise ValueError("is missing")

@@ -13,9 +13,9 @@ from trl import DPOConfig, DPOTrainer
 
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
-from align.methods.rrpo.spans import ImageTokens, VideoPreferenceCollator
+from align.methods.rrpo.spans import ImageTokens
 from align.methods.rrpo.trainer import RRPOTrainer
-from align.models.videos import Video, place_in_time, video_of, video_reading
+from align.models.videos import ShowsVideos, Video, place_in_time, video_of, video_reading
 from align.training.row_sets import check_all_have_images
 
 pytest.importorskip("torchvision", reason="needs the extra `vision`")
@@ -59,9 +59,8 @@ def test_with_neutral_settings_it_is_trls_dpo_on_the_same_batches(tmp_path):
     neutral = {"spans": "whole", "kl_coef": 0.0}
     ours = make_trainer(tmp_path / "ours", **neutral)
     theirs = make_trainer(tmp_path / "theirs", DPOTrainer)
-    theirs.data_collator = VideoPreferenceCollator(**vars(theirs.data_collator))
-    theirs._set_signature_columns_if_needed()
-    theirs._signature_columns += ["video_metadata"]
+    theirs.data_collator = ShowsVideos(theirs.data_collator, ("prompt", "chosen", "rejected", "images"))
+    theirs.args.remove_unused_columns = False
     for model in filter(None, (theirs.model, theirs.ref_model)):
         place_in_time(model)
     for trainer in (ours, theirs):
