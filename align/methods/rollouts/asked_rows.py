@@ -150,7 +150,7 @@ class EarlierPasses(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Finds the pass in which a checkpoint was written; data loaders were made just before."""
-        order = kwargs.get("train_dataloader")  # whose samplers stand inside each other; those of a stream are endless
+        order: Any = kwargs.get("train_dataloader")  # samplers stand inside each other; those of a stream are endless
         while inner := [each for name in _INSIDE if (each := getattr(order, name, None)) is not None]:
             order = inner[0]
         if getattr(order, "shuffle", False):
