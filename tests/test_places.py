@@ -54,6 +54,8 @@ NAMING = {  # files of tests that name methods, and why
     "some_recipes.py",  # says which method plays which part in all others
     "test_extras.py",  # an extra bears a method's name, and shipped recipes need it
     "test_places.py",  # places of methods are places, too
+    "training/test_trl_contract.py",  # which columns two methods pick in place of TRL's trainers
+    "training/test_trl_hooks_counted.py",  # TRL's own trainers bear their names
 }
 # TRL's words bear one method's name; what is ours of it does not pass, such as `GuardedGRPOTrainer`.
 OF_TRL_IN_TESTS = re.compile(r"\bGRPO(Trainer|Config)\b|\bgrpo_trainer\.py\b")

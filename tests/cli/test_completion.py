@@ -23,7 +23,7 @@ def complete(line, shell="bash"):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("align ch", ["check"]),
+        ("align ch", ["check", "chat"]),
         (f"align train {PAIRS}/", [name for name in shipped_recipes() if name.startswith(f"{PAIRS}/")]),
         ("align schema ", list(METHODS)),
         (f"align train {RECIPE} --learn", ["--learning_rate"]),

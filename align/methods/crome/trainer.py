@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import SequenceClassifierOutput
 from trl import RewardTrainer
+from trl.trainer.utils import create_model_from_path
 
 from align.data.pairs.pair import split_pair
 from align.data.pairs.pairwise import ADAPTER_MARK, LABELS, label_ids, pairwise_prompt
@@ -260,9 +261,8 @@ def _load(name: str, init: dict[str, Any], config: CromeConfig, quantization: An
         init["quantization_config"] = quantization
     if config.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
         init["device_map"] = None
-    device_map = None if PartialState().device.type in ("cpu", "mps") else "auto"
-    usual = {"trust_remote_code": config.trust_remote_code, "dtype": "float32", "device_map": device_map}
-    return AutoModelForCausalLM.from_pretrained(name, **usual | init)
+    init.setdefault("trust_remote_code", config.trust_remote_code)
+    return create_model_from_path(name, AutoModelForCausalLM, **init)  # type: ignore[arg-type]
 
 
 NAME_BYTES = 64  # of a source, which travels with its pair: of a stream nobody knows the names before

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -36,7 +37,8 @@ def recipe(tmp_path, tiny_model_folder):
 
 
 def findings(path):
-    return {(f.check, f.level): f.text for f in prepare(load_recipe(path), Launch()).findings}
+    checked = replace(load_recipe(path), is_checked=True)
+    return {(f.check, f.level): f.text for f in prepare(checked, Launch()).findings}
 
 
 def test_prompts_and_rewards_are_checked_before_anything_is_loaded(recipe):
