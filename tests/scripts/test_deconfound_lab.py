@@ -20,11 +20,31 @@ def lab():
     return load_script("labs.deconfound.lab")
 
 
+def test_a_seed_draws_the_same_world_again(world):
+    first, again = (world.draw_world(world.REGIMES["entangled"], 200, seed=1, num_new=20) for _ in range(2))
+    assert (first.text, first.new_text) == (again.text, again.new_text)
+    np.testing.assert_array_equal(first.outcome, again.outcome)
+
+
 def test_a_headline_is_worth_what_its_words_are(world):
     regime = world.REGIMES["unobserved"]
     drawn, worths = world.draw_world(regime, 20, seed=3, num_new=50), world.word_worths(regime, seed=3)
     summed = [sum(worths[word] for word in text.split()) for text in drawn.new_text]
     np.testing.assert_allclose(summed, drawn.new_worth, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["separable", "entangled", "reacting", "grouped"])
+def test_what_a_headline_is_worth_varies_by_about_one(world, name):
+    drawn = world.draw_world(world.REGIMES[name], 200, seed=1)
+    assert drawn.new_worth.std() == pytest.approx(1, abs=0.1)
+
+
+def test_the_outcome_is_made_as_the_docstring_says(world):
+    drawn = world.draw_world(world.REGIMES["entangled"], 300, seed=1)
+    np.testing.assert_allclose(drawn.outcome - drawn.clean_outcome, world.GAMMA * drawn.popularity)
+    noisy = world.draw_world(world.REGIMES["noisy"], 300, seed=1)
+    left = noisy.outcome - noisy.clean_outcome - world.GAMMA * noisy.popularity
+    assert left.std() == pytest.approx(world.GAMMA * world.REGIMES["noisy"].error, rel=0.1)
 
 
 def test_hot_words_are_worth_nothing_in_the_separable_regime_only(world):

@@ -15,6 +15,7 @@ from align.data.questions.multiple_choice import load_questions
 from align.methods.acre.data import load
 from align.recipe.recipe import load_recipe
 from rewards.reading.options import LETTERS
+from rewards.reading.responses import parse_response
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "recipes/acre/assets/vision"
@@ -138,6 +139,17 @@ def test_captions_differ_in_the_marked_attribute_and_in_the_planted_word(world):
         }
         assert {*differing} - {("surely", "now"), ("now", "surely")} == {(marked["chosen"], marked["rejected"])}
     assert (odd["chosen"] / 400, odd["rejected"] / 400) == pytest.approx((0.75, 0.25), abs=0.06)
+
+
+def test_demonstrations_err_as_often_as_they_say(make):
+    rng = random.Random(0)
+    follows = []
+    for _ in range(2000):
+        drawn = make.demonstrate_answer("task", rng)
+        response = parse_response(drawn.response)
+        options = [line.partition(". ")[2] for line in drawn.prompt.split("\n")[1:]]
+        follows.append(options[LETTERS.index(response.answer)] == response.trace)
+    assert sum(follows) / 2000 == pytest.approx(1 - make.READERS["model"].random_letters * 3 / 4, abs=0.02)
 
 
 @pytest.mark.slow
