@@ -33,6 +33,8 @@ def chat(model: str, beside: str | None, temperature: float, max_new_tokens: int
     if places := _places(data):
         options = f" Options go behind it: `Which rusts?{_BETWEEN}iron{_BETWEEN}gold`." if OPTIONS in places else ""
         say(f"Lines are put into the `prompt_template` of {path}.{options}")
+    elif _wording(data):
+        say(f"The `prompt_template` of {path} does not read one column, so lines are asked without it.")
     disable_progress_bar()
     with ExitStack() as opened:
         asked = []

@@ -37,6 +37,15 @@ def test_lines_are_asked_as_the_run_asked_and_its_options_are_lettered(run_folde
     assert "Which rusts? | iron | gold" in result.stderr
 
 
+def test_a_template_of_several_columns_is_told_to_be_left_out(run_folder):
+    recipe = yaml.safe_load((run_folder / "recipe.yaml").read_text())
+    recipe["dataset"]["prompt_template"] = "{topic}: {question}\n{options}"
+    (run_folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    result = chat(run_folder)
+    assert "does not read one column, so lines are asked without it" in result.stderr, result.output
+    assert result.exit_code == 0
+
+
 def test_two_models_answer_each_line_by_their_names(run_folder, tiny_model_folder):
     result = chat(run_folder, "--beside", tiny_model_folder, "--max_new_tokens", 3, lines="q? | 1 | 2\nagain\n")
     assert result.exit_code == 0, result.output
