@@ -23,8 +23,8 @@ def word_setting(name: str, value: str) -> str:
 
     Example:
         >>> with asked_by("command"):
-        ...     word_setting("on_missing", "drop")
-        '`--on_missing drop`'
+        ...     word_setting("on_bad_rows", "skip")
+        '`--on_bad_rows skip`'
     """
     return _SAID[_asked_by.get()].format(name, value)
 

@@ -66,7 +66,7 @@ def write_outcome_recipe(folder: Path, model: Path, **changes) -> Path:
     write_table(folder / "eval.csv", observed_rows(60, seed=1))
     dataset = {
         "path": "./train.csv", "text": "headline", "outcome": "clicks", "confounders": ["popularity"],
-        "instruments": ["shock"], "groups": "author", "prompt": "topic", "max_words": 50,
+        "instruments": ["shock"], "groups": "author", "prompt": "topic",
     }  # fmt: skip
     content = {
         "method": OUTCOMES,

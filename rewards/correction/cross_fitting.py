@@ -98,13 +98,17 @@ def fold_keys(sample: Observations) -> Array:
 
 
 def assign_folds(keys: Array, num_folds: int, seed: int) -> Array:
-    """Draws a fold, `(N,)` numbers from 0, for every distinct key; the order of rows does not matter."""
+    """Draws a fold, `(N,)` numbers from 0, for every distinct key, of which there may be fewer than folds.
+
+    The order of rows does not matter.
+    """
     labels, codes = np.unique(keys, return_inverse=True)
-    if num_folds < 2 or len(labels) < num_folds:
+    if min(num_folds, len(labels)) < 2:
         raise ValueError(
-            f"`num_folds` must be at least 2 and at most the number of groups, got {num_folds} folds and "
-            f"{len(labels)} groups. Lower `num_folds`, or group by something finer."
+            f"Cross-fitting needs two groups and `num_folds` of 2 or more, got {len(labels)} groups and {num_folds} "
+            "folds. Group by something finer."
         )
+    num_folds = min(num_folds, len(labels))
     splitter = library("sklearn.model_selection", NEEDED_BY).GroupKFold(num_folds, shuffle=True, random_state=seed)
     folds = np.empty(len(codes), dtype=np.int64)
     for number, (_, held_out) in enumerate(splitter.split(codes, groups=codes)):

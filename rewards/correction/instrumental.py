@@ -107,8 +107,7 @@ class InstrumentalVariables(Corrector):
                 ", and without text there is nothing to fall back to" if self.on_weak_instrument != "refuse" else ""
             )
             raise ValueError(
-                f"{weak}{lacking}. Find a stronger instrument, pass `text` or `features` and fall back to `dml`, or "
-                "set `on_weak_instrument: keep`."
+                f"{weak}{lacking}. Find a stronger instrument, or pass `text` or `features` and fall back to `dml`."
             )
         found.warnings.append(f"{weak}. Fell back to double ML, which needs that nothing unobserved confounds.")
         own = {name: value for name, value in self.get_params().items() if name in DoubleML().get_params()}

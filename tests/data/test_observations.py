@@ -16,7 +16,7 @@ ROLES = Roles("clicks", ("popularity", "hour"), text="headline", instruments=("s
 
 
 def read(path, rows, roles=ROLES, **policy):
-    return read_observations(ObservationReader(TableFile(write_table(path, rows)), roles, **policy))
+    return read_observations(ObservationReader(TableFile(write_table(path, rows), **policy), roles))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
@@ -86,7 +86,7 @@ def test_lines_and_values_that_cannot_be_used_are_counted_with_their_places(tmp_
         lines[number] = json.dumps(observed_rows(1)[0] | {"clicks": "many"})
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
     table = TableFile(tmp_path / "t.jsonl", on_bad_rows="skip", in_memory=in_memory)
-    reader = ObservationReader(table, ROLES, on_bad_rows="skip")
+    reader = ObservationReader(table, ROLES)
     for _ in range(2):
         report = read_observations(reader)[1]
         assert report.counts == {"read": 300, "kept": 294, "left_out": 6}
@@ -116,7 +116,7 @@ def test_dates_are_read_in_days_since_1970(tmp_path, case):
     rows = [{"y": 1.0, "when": value} for value in DATES[case]]
     suffix = "parquet" if case.startswith("arrow") else "csv"
     reader = ObservationReader(
-        TableFile(write_table(tmp_path / f"t.{suffix}", rows)), Roles("y", ("when",)), on_missing="drop"
+        TableFile(write_table(tmp_path / f"t.{suffix}", rows), on_bad_rows="skip"), Roles("y", ("when",))
     )
     found, _ = read_observations(reader)
     expected = [pd.Timestamp(value) for value in DATES[case] if value is not None]
@@ -139,12 +139,12 @@ NO_DATES = {
 def test_a_value_that_is_no_date_is_named_with_its_row(tmp_path, case, in_memory, monkeypatch):
     monkeypatch.setattr("align.data.tables.reading.BATCH_ROWS", 2)
     value, words = NO_DATES[case]
-    rows = [{"y": 1.0, "when": each} for each in ("", "2024-01-31", value, "2024-02-01")]
+    rows = [{"y": 1.0, "when": each} for each in ("2024-01-30", "2024-01-31", value, "2024-02-01")]
     path, roles = write_table(tmp_path / "t.csv", rows), Roles("y", ("when",))
     with pytest.raises(DataError, match=words):
-        list(ObservationReader(TableFile(path, in_memory=in_memory), roles, on_missing="drop").read())
-    skipping = ObservationReader(TableFile(path, in_memory=in_memory), roles, on_missing="drop", on_bad_rows="skip")
-    assert sum(len(rows.outcome) for rows in skipping.read()) == 2
+        list(ObservationReader(TableFile(path, in_memory=in_memory), roles).read())
+    skipping = ObservationReader(TableFile(path, in_memory=in_memory, on_bad_rows="skip"), roles)
+    assert sum(len(rows.outcome) for rows in skipping.read()) == 3
     assert len(skipping.report.problems) == 1
 
 
@@ -159,9 +159,9 @@ def test_a_time_of_day_is_neither_number_nor_date(tmp_path):
 def test_a_missing_number_needs_a_policy(tmp_path, column, cell):
     rows = observed_rows(6)
     rows[4][column] = cell
-    with pytest.raises(DataError, match=rf"row 6, column `{column}`: the value is missing or infinite.*on_missing"):
+    with pytest.raises(DataError, match=rf"row 6, column `{column}`: the value is missing or infinite.*on_bad_rows"):
         read(tmp_path / "t.csv", rows)
-    found, report = read(tmp_path / "t.csv", rows, on_missing="drop")
+    found, report = read(tmp_path / "t.csv", rows, on_bad_rows="skip")
     assert (found.num_rows, report.missing, report.counts["kept"]) == (5, {column: 1}, 5)
 
 
@@ -171,7 +171,7 @@ def test_a_missing_text_or_group_needs_a_policy(tmp_path, column):
     rows[0][column] = None
     with pytest.raises(DataError, match=rf"row 1, column `{column}`"):
         read(tmp_path / "t.jsonl", rows)
-    assert read(tmp_path / "t.jsonl", rows, on_missing="drop")[0].num_rows == 5
+    assert read(tmp_path / "t.jsonl", rows, on_bad_rows="skip")[0].num_rows == 5
 
 
 @pytest.mark.parametrize("cell", ["", " \u200b", float("nan")], ids=["empty", "blank", "nan"])
@@ -181,19 +181,19 @@ def test_a_text_or_group_that_is_empty_or_nan_is_missing(tmp_path, column, cell)
     rows[2][column] = cell
     with pytest.raises(DataError, match=rf"row 3, column `{column}`: the value is missing"):
         read(tmp_path / "t.jsonl", rows)
-    assert read(tmp_path / "t.jsonl", rows, on_missing="drop")[1].missing == {column: 1}
+    assert read(tmp_path / "t.jsonl", rows, on_bad_rows="skip")[1].missing == {column: 1}
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_a_number_as_label_is_the_same_label_beside_a_gap(tmp_path, suffix):
     labels = [1.0, 2.5, float("nan"), 3.0]
     rows = [row | {"author": label} for row, label in zip(observed_rows(4), labels, strict=True)]
-    assert read(tmp_path / f"t.{suffix}", rows, on_missing="drop")[0].groups.tolist() == ["1", "2.5", "3"]
+    assert read(tmp_path / f"t.{suffix}", rows, on_bad_rows="skip")[0].groups.tolist() == ["1", "2.5", "3"]
 
 
 def test_nothing_left_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"No row of .* is complete: clicks lacks 3"):
-        read(tmp_path / "t.jsonl", [row | {"clicks": None} for row in observed_rows(3)], on_missing="drop")
+        read(tmp_path / "t.jsonl", [row | {"clicks": None} for row in observed_rows(3)], on_bad_rows="skip")
 
 
 WRONG_ROLES = {
@@ -238,7 +238,7 @@ COLUMNS_OF_ONE_RULE = {
 def test_a_file_and_python_have_the_same_categories(tmp_path, case, suffix):
     values = COLUMNS_OF_ONE_RULE[case]
     path = write_table(tmp_path / f"t.{suffix}", [{"y": 1.0, "c": value} for value in values])
-    reader = ObservationReader(TableFile(path), Roles("y", ("c",)), on_missing="drop")
+    reader = ObservationReader(TableFile(path, on_bad_rows="skip"), Roles("y", ("c",)))
     direct = read_columns({"c": np.array(values, dtype=object)}, "confounder").categories
     assert tuple(reader.categories.values()) == direct
     assert len(direct) == (case in [*COLUMNS_OF_ONE_RULE][:6])

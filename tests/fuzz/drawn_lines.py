@@ -14,7 +14,7 @@ NUMBERS = ("0", "1", "-1", "2", "99999999999999999999", "1e400", "nan", "inf", "
 PATHS = ("/", ".", "..", "~", "nowhere", "nowhere/at/all", "a\x01b", "x" * 300, "owner/name:subset", "http://x/y")
 PATHS += ("scripted", "empty", "/dev/null", "rows.jsonl.gz", "-", "--", "loop")
 OPTIONS = ("--max_rows", "--seed", "--batch_size", "--max_new_tokens", "--num_samples", "--temperature", "--top_p")
-OPTIONS += ("--num_shuffles", "--max_length", "--tau", "--num_folds", "--num_frames", "--fps")
+OPTIONS += ("--num_shuffles", "--max_length", "--tau", "--num_frames", "--fps")
 ODD = ("--dtype", "--device", "--split", "--adapter", "--on_bad_rows", "--suite", "--recipe", "--prompt_template")
 SHORT = ("--max_new_tokens", "2", "--max_rows", "2")
 # {m} a policy, {r} a reward model, {a} an adapter, {g} a whole model, {w} one that calls tools, {o} a new path, data:

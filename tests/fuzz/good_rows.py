@@ -40,21 +40,21 @@ def _mapped(path: str, **options: Any) -> tuple[list[Any], DataReport]:
 
 
 def _observations(path: str, on_bad_rows: str) -> tuple[list[Any], DataReport]:
-    return _read(TableFile(path, on_bad_rows=on_bad_rows), Roles("y", ("c",), text="t", groups="g"), on_bad_rows)
+    return _read(TableFile(path, on_bad_rows=on_bad_rows), Roles("y", ("c",), text="t", groups="g"))
 
 
 def _streamed(path: str, on_bad_rows: str) -> tuple[list[Any], DataReport]:
-    return _read(TableFile(path, on_bad_rows=on_bad_rows, in_memory=0), Roles("y", ("c",), text="t"), on_bad_rows)
+    return _read(TableFile(path, on_bad_rows=on_bad_rows, in_memory=0), Roles("y", ("c",), text="t"))
 
 
 def _upworthy(path: str, on_bad_rows: str) -> tuple[list[Any], DataReport]:
     add, roles = OBSERVATION_ADAPTERS["upworthy"]
-    return _read(TableFile(path, adapter=("upworthy", add), on_bad_rows=on_bad_rows), roles, on_bad_rows)
+    return _read(TableFile(path, adapter=("upworthy", add), on_bad_rows=on_bad_rows), roles)
 
 
-def _read(table: TableFile, roles: Roles, on_bad_rows: str) -> tuple[list[Any], DataReport]:
+def _read(table: TableFile, roles: Roles) -> tuple[list[Any], DataReport]:
     """Reads observations as a list with one tuple of values per row."""
-    rows, report = read_observations(ObservationReader(table, roles, on_missing="drop", on_bad_rows=on_bad_rows))
+    rows, report = read_observations(ObservationReader(table, roles))
     columns = [rows.outcome, *rows.confounders.values(), rows.text]
     return list(zip(*(column for column in columns if column is not None), strict=True)), report
 

@@ -114,10 +114,9 @@ def read_observations(reader: "ObservationReader") -> tuple[Observations, "Obser
 class ObservationReader:
     """Reads observations in batches, as often as asked, and keeps account of those that are left out.
 
-    With `on_missing` `raise` missing values are refused, with `drop` their rows are left out and counted; so are
-    values that are no numbers or texts with `on_bad_rows` `raise` and `skip`. `numbers` are confounders that stay
-    numbers, however few values they have; `categories` those of a correction that is to be applied, None finds those
-    of the table.
+    With `on_bad_rows` `raise` missing values, and those that are no numbers or texts, are refused; with `skip` their
+    rows are left out and counted. `numbers` are confounders that stay numbers, however few values they have;
+    `categories` those of a correction that is to be applied, None finds those of the table.
     """
 
     def __init__(
@@ -125,8 +124,6 @@ class ObservationReader:
         table: TableFile,
         roles: Roles,
         *,
-        on_missing: str = "raise",
-        on_bad_rows: str = "raise",
         numbers: Collection[str] = (),
         categories: tuple[Category, ...] | None = None,
     ) -> None:
@@ -135,7 +132,6 @@ class ObservationReader:
         found = _categories(table, roles.confounders, numbers) if categories is None else categories
         self.categories = {each.name: each for each in found}
         self.table, self.roles = table, roles
-        self.on_missing, self.on_bad_rows = on_missing, on_bad_rows
         self.report = ObservationReport(table.path)
         self._units: dict[str, str] = {}
 
@@ -206,7 +202,7 @@ class ObservationReader:
         first = self.report.num_read
         of_table = [bad._replace(row=first + bad.row) for bad in unusable]
         refused: list[DataError] = []
-        if of_table and self.on_bad_rows == "raise":
+        if of_table and not self.table.skips:
             refused.append(bad_rows_error(self.table.path, self._placed(of_table), first + len(batch)))
         bad = np.zeros(len(batch), dtype=bool)
         bad[[each.row for each in unusable]] = True
@@ -214,7 +210,7 @@ class ObservationReader:
         for name, mask in holes.items():
             if mask.any():
                 self.report.missing[name] = self.report.missing.get(name, 0) + int(mask.sum())
-        if self.on_missing == "raise" and any(mask.any() for mask in holes.values()):
+        if not self.table.skips and any(mask.any() for mask in holes.values()):
             refused.append(self._missing_error(holes, first))
         if refused:
             raise DataError("\n".join(map(str, refused)))
@@ -233,7 +229,7 @@ class ObservationReader:
         return DataError(
             f"{self.table.path}, row {self.table.place(first + row)}, column `{name}`: the value is {rule}. In the "
             f"rows read so far: {_count_missing(self.report.missing)}. Fill them, or state a policy: "
-            f"{word_setting('on_missing', 'drop')} leaves such rows out and counts them."
+            f"{word_setting('on_bad_rows', 'skip')} leaves such rows out and counts them."
         )
 
 

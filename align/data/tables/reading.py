@@ -136,7 +136,7 @@ class TableFile:
         in_memory: int = IN_MEMORY,
     ) -> None:
         self.path, self._split = find_split(str(path), split)
-        self._adapter, self._max_rows, self._skips = adapter, max_rows, on_bad_rows == "skip"
+        self._adapter, self._max_rows, self.skips = adapter, max_rows, on_bad_rows == "skip"
         self.problems: list[RowProblem] = []
         self._file = Path(self.path).expanduser()
         self._suffix = self._file.suffix.lower() if self._file.is_file() else ""
@@ -189,7 +189,7 @@ class TableFile:
     def _formatted(self) -> "Iterator[pa.RecordBatch]":
         if self._adapter is None and self._suffix == ".parquet":
             return read_batches(self._file, BATCH_ROWS)
-        if self._adapter is None and self._suffix == ".csv" and not self._skips:
+        if self._adapter is None and self._suffix == ".csv" and not self.skips:
             return self._read_csv()
         return self._read_by_row()
 
@@ -229,5 +229,5 @@ class TableFile:
                 problems.append(read)
             else:
                 yield raw._replace(content=read)
-        if problems and not self._skips:
+        if problems and not self.skips:
             raise bad_rows_error(self.path, problems, num_read)

@@ -46,8 +46,6 @@ from rewards.extras import is_installed, loaded, missing
 if TYPE_CHECKING:
     import pandas as pd
 
-ON_WEAK = ("fallback", "refuse", "keep")
-
 
 @dataclass(frozen=True, repr=False)
 class DeconfoundResult:
@@ -126,9 +124,8 @@ def deconfound(asked: Deconfounding) -> DeconfoundResult:
     estimation = parts(asked, Estimation)[0]
     name, moved = estimator_for(asked.estimator, chosen), several(asked.instrumented) or None
     own = CorrectionSettings(**vars(estimation) | {"estimator": name, "instrumented": moved})
-    policy: dict[str, Any] = {"on_missing": asked.on_missing, "on_bad_rows": asked.on_bad_rows}
     categories = None if correction is None else correction.categories
-    reader = ObservationReader(table, chosen, **policy, numbers=own.numbers(chosen.confounders), categories=categories)
+    reader = ObservationReader(table, chosen, numbers=own.numbers(chosen.confounders), categories=categories)
     if correction is None:
         result = _fit(reader, own, out, command)
     else:
@@ -143,10 +140,7 @@ def deconfound(asked: Deconfounding) -> DeconfoundResult:
 
 def _check(asked: Deconfounding, again: bool) -> None:
     check_choice("estimator", asked.estimator, ESTIMATORS)
-    check_choice("on_weak_instrument", asked.on_weak_instrument, ON_WEAK)
-    check_choice("on_missing", asked.on_missing, ("raise", "drop"))
     check_choice("on_bad_rows", asked.on_bad_rows, ("raise", "skip"))
-    check_at_least_one("max_words", asked.max_words)
     if (name := asked.adapter) is not None and ".py:" not in name:
         check_choice("adapter", name, [*OBSERVATION_ADAPTERS, *plugins.names(plugins.ADAPTERS)])
     if asked.max_rows is not None:

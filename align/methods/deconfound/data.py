@@ -42,8 +42,6 @@ from align.recipe.reward_settings import Reward
 from rewards.correction import Correction
 from rewards.correction.categories import Category
 
-SETTINGS = ("instrumented", "on_weak_instrument", "num_folds", "max_words", "seed")
-
 
 class Corrected(NamedTuple):
     """What was fitted to the rows for training."""
@@ -142,13 +140,9 @@ def _read(
     table = TableFile(
         data.path, adapter=adapter, split=data.split, max_rows=data.max_rows, on_bad_rows=data.on_bad_rows
     )
-    policy = {"raise": "raise", "skip": "drop"}[data.on_bad_rows]
     roles = roles_of(data)
-    reader = ObservationReader(
-        table, roles, on_missing=policy, on_bad_rows=data.on_bad_rows,
-        numbers=_settings(data).numbers(roles.confounders), categories=categories,
-    )  # fmt: skip
-    return read_observations(reader)
+    numbers = _settings(data).numbers(roles.confounders)
+    return read_observations(ObservationReader(table, roles, numbers=numbers, categories=categories))
 
 
 def _join(
@@ -176,11 +170,8 @@ def _correction(data: ObservationDatasetConfig, rows: Observations, report: Obse
 
 
 def _settings(data: ObservationDatasetConfig) -> CorrectionSettings:
-    given = {name: getattr(data, name) for name in SETTINGS}
-    given["instrumented"] = None if data.instrumented is None else tuple(data.instrumented)
-    return CorrectionSettings(
-        estimator="none" if data.estimator == "input" else chosen(data.estimator, roles_of(data.sources[0])), **given
-    )
+    estimator = "none" if data.estimator == "input" else chosen(data.estimator, roles_of(data.sources[0]))
+    return CorrectionSettings(estimator=estimator, instrumented=data.instrumented, seed=data.seed)
 
 
 def _prefixes(rows: Observations) -> tuple[list[str], str]:

@@ -48,11 +48,6 @@ class ObservationDatasetConfig(DatasetConfig):
     instrumented: list[str] | None = Field(
         default=None, description="Confounders that the instruments move; by default all."
     )
-    on_weak_instrument: Literal["fallback", "refuse", "keep"] = Field(
-        default="fallback", description="What to do about a weak instrument: `fallback` to dml, `refuse`, or `keep`."
-    )
-    num_folds: int = Field(default=5, ge=2, description="Folds of the cross-fitting.")
-    max_words: int = Field(default=2000, ge=1, description="Words that TF-IDF keeps.")
     seed: int = Field(default=0, description="Seed of the folds.")
     correction: str | None = Field(
         default=None, description="A saved correction.json to apply, in place of fitting one to the training rows."

@@ -33,9 +33,6 @@ class Estimation:
         "auto", "iv, dml, fixed_effects, ols, none, or auto: iv with instruments, dml with text, else ols."
     )
     instrumented: list[str] | None = option(None, "iv: confounders that the instruments move; all if not given.")
-    on_weak_instrument: str = option("fallback", "iv: fallback (to dml), refuse or keep.")
-    num_folds: int = option(5, "Folds of the cross-fitting.")
-    max_words: int = option(2000, "Words that TF-IDF keeps.")
     seed: int = option(0, "Seed of everything that is drawn.")
 
 
@@ -43,7 +40,6 @@ class Estimation:
 class TableReading(Reading):
     """How the table is read."""
 
-    on_missing: str = option("raise", "raise, or drop to leave rows with missing values out.")
     adapter: str | None = option(
         None,
         "Public schema: upworthy, stackexchange, or ./mine.py:function that returns our columns for a row.",

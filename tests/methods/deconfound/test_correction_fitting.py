@@ -92,7 +92,7 @@ def test_a_batch_without_a_date_keeps_the_columns_a_column_of_dates(tmp_path, mo
     path, roles = write_table(tmp_path / "t.csv", rows), Roles("clicks", ("popularity", "when"))
 
     def reader():
-        return ObservationReader(TableFile(path, in_memory=0), roles, on_missing="drop")
+        return ObservationReader(TableFile(path, in_memory=0, on_bad_rows="skip"), roles)
 
     fitted = fit(read_observations(reader())[0], CorrectionSettings(estimator="ols")).correction_
     assert fitted.num_rows == 30

@@ -29,7 +29,7 @@ def direct(name):
     columns = {"text": data["headline"], "groups": data["author"]}
     if name == "iv":
         columns["instruments"] = {"shock": data["shock"]}
-    made = ESTIMATORS[name](**{} if name in ("ols", "none") else {"max_words": 50})
+    made = ESTIMATORS[name]()
     return made.fit(data["clicks"], {"popularity": data["popularity"]}, **columns)
 
 

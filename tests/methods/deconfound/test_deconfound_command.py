@@ -174,9 +174,9 @@ def test_missing_values_are_refused_or_left_out_and_counted(tmp_path):
     path = write_table(tmp_path / "t.csv", rows)
     options = [path, *COLUMNS, "--estimator", "ols", "--out", tmp_path / "out"]
     code, output = deconfound(*options)
-    assert (code, "row 5, column `popularity`" in output, "--on_missing drop" in output) == (1, True, True)
+    assert (code, "row 5, column `popularity`" in output, "--on_bad_rows skip" in output) == (1, True, True)
     assert not (tmp_path / "out").exists()
-    code, output = deconfound(*options, "--on_missing", "drop")
+    code, output = deconfound(*options, "--on_bad_rows", "skip")
     assert code == 0
     assert "1  rows without popularity, left out" in output
     assert len(pd.read_parquet(tmp_path / "out" / "corrected.parquet")) == 198
@@ -258,7 +258,7 @@ REFUSED = {
     "no confounder": (["--outcome", "clicks"], ["`--confounders` is missing"]),
     "no such column": (["--outcome", "clicks", "--confounders", "popularty"], ["'popularty'", "'popularity'?"]),
     "misspelt estimator": ([*COLUMNS, "--estimator", "dmll"], ["`estimator`", "Did you mean 'dml'?"]),
-    "misspelt policy": ([*COLUMNS, "--on_missing", "skip"], ["`on_missing` must be one of raise, drop"]),
+    "misspelt policy": ([*COLUMNS, "--on_bad_rows", "drop"], ["`on_bad_rows` must be one of raise, skip"]),
     "misspelt adapter": ([*COLUMNS, "--adapter", "upworty"], ["Did you mean 'upworthy'?"]),
     "no instrument": ([*COLUMNS, "--estimator", "iv"], ["needs `instruments`"]),
     "too few rows": ([*COLUMNS, "--estimator", "ols", "--max_rows", "10"], ["need at least"]),
@@ -358,7 +358,7 @@ def test_a_category_among_the_confounders_leaves_nothing_of_itself_in_the_reward
 
 def test_groups_that_are_left_in_the_reward_are_said(by_channel, tmp_path):
     named = ["--outcome", "clicks", "--confounders", "followers", "--groups", "channel", "--text", "headline"]
-    code, output = deconfound(by_channel, *named, "--estimator", "dml", "--num_folds", 3, "--out", tmp_path / "out")
+    code, output = deconfound(by_channel, *named, "--estimator", "dml", "--out", tmp_path / "out")
     assert code == 0, output
     said = re.sub(r"\s+", " ", output)
     assert re.search(r"The groups 'channel' explain \d+ ?% of the reward: they are clusters here", said), said

@@ -21,7 +21,6 @@ REFUSED = {
     "rewards": ({"reward_funcs": ["accuracy"]}, ["`reward_funcs`", "deconfound learns from its data alone"]),
     "no columns": ({"dataset": {"text": None, "confounders": []}}, ["text and confounders", "`adapter`"]),
     "misspelt estimator": ({"dataset": {"estimator": "2sls"}}, ["`dataset.estimator`", "'2sls'"]),
-    "one fold": ({"dataset": {"num_folds": 1}}, ["`dataset.num_folds`", "greater than or equal to 2"]),
     "misspelt column": ({"dataset": {"confounder": ["c"]}}, ["`dataset.confounder`", "'confounders'"]),
     "messages without a prompt": ({"dataset": {"conversational": True}}, ["`prompt`"]),
     "input and correction": ({"dataset": {"estimator": "input", "correction": "c.json"}}, ["corrects nothing"]),
@@ -45,7 +44,7 @@ def test_a_minimal_recipe_takes_defaults_from_the_config(tmp_path):
     recipe = parse(tmp_path / "r.yaml")
     assert recipe.training == {"output_dir": "outputs/deconfound-r"}
     assert recipe.settings.max_length == 1024
-    assert (recipe.dataset.estimator, recipe.dataset.on_weak_instrument) == ("auto", "fallback")
+    assert recipe.dataset.estimator == "auto"
 
 
 def test_an_adapter_stands_in_for_columns(tmp_path):

@@ -1,6 +1,7 @@
 """What to look at before a correction is believed, computed for one table and ready for JSON."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -118,8 +119,7 @@ def _compare(
         if name == correction.estimator:
             continue
         try:
-            own = CorrectionSettings(**vars(settings) | {"estimator": name, "on_weak_instrument": "keep"})
-            other = fit(rows, own)
+            other = fit(rows, replace(settings, estimator=name), on_weak_instrument="keep")
         except UserError as error:
             not_run[name] = str(error)
             continue

@@ -35,17 +35,17 @@ class CorrectionSettings(Estimation):
             return ()
         return confounders if self.instrumented is None else self.instrumented
 
-    def corrector(self) -> Corrector:
-        """Makes an unfitted estimator."""
+    def corrector(self, **more: Any) -> Corrector:
+        """Makes an unfitted estimator, which takes what it knows of the settings, and of `more`."""
         chosen = CLASSES[self.estimator]
         known = inspect.signature(chosen).parameters
-        return chosen(**{name: value for name, value in vars(self).items() if name in known})
+        return chosen(**{name: value for name, value in (vars(self) | more).items() if name in known})
 
 
-def fit(rows: Observations, settings: CorrectionSettings) -> Corrector:
+def fit(rows: Observations, settings: CorrectionSettings, **more: Any) -> Corrector:
     """Fits the estimator to rows that are all in memory."""
     known = columns(rows, settings.estimator)
-    return _quietly(lambda: settings.corrector().fit(rows.outcome, confounders_of(rows), **known))
+    return _quietly(lambda: settings.corrector(**more).fit(rows.outcome, confounders_of(rows), **known))
 
 
 def confounders_of(rows: Observations) -> Columns:
