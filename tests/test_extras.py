@@ -52,7 +52,6 @@ NEEDY = [
     ("vision", "check acre/quickstart-vision"),
     ("vision", EVAL_IMAGES),
     ("deconfound", "check deconfound/quickstart"),
-    ("deconfound", "check deconfound/quickstart --dataset.estimator none --head ridge"),
     ("deconfound", f"train deconfound/quickstart {TWO_STEPS}"),
     ("deconfound", f"{DECONFOUND} dml"),
     ("deconfound", f"{DECONFOUND} none"),

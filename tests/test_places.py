@@ -39,7 +39,6 @@ PLACES_OF_EXTRAS = {
         "align.models.samplers.input_images",
     },
     "deconfound": {
-        "align.methods.deconfound.trainer",
         "rewards.correction.cross_fitting",
         "rewards.correction.surfaces",
         "rewards.correction.fixed_effects",

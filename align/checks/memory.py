@@ -18,7 +18,6 @@ class Footprint(NamedTuple):
 
     on_top: str  # what is not estimated, as the subject of a sentence in the plural
     has_lm_head: bool = True  # the output head of a language model
-    trains_weights: bool = True  # weights get gradients
     keeps_reference: bool = False  # a second model stays; an adapter is switched off instead
 
 
@@ -66,8 +65,6 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
     weight, gradient, optimizer = (2.0, 2, 12) if half else (4.0, 4, 8)
     weight = {"load_in_4bit": 0.5, "load_in_8bit": 1.0}.get(recipe.model.quantized or "", weight)
     trained = parameters if not recipe.model.use_peft else 0.02 * parameters  # LoRA on all linear layers: 1-3 %
-    if not footprint.trains_weights:
-        trained = 0.0
     shards = launch.num_processes
     divisors = {"weights": 3, "gradients": 2, "optimizer": 1}
     sizes = {"weights": weight * parameters, "gradients": gradient * trained, "optimizer": optimizer * trained}
@@ -138,7 +135,7 @@ def check_room(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Findin
 def run_bytes(recipe: Recipe, model: ModelFiles, launch: Launch) -> tuple[int, int] | None:
     """Estimates the bytes of the model and of a checkpoint with AdamW's two moments; None where no size is known."""
     footprint = recipe.record.part("footprint")(recipe)
-    if model.size is None or not footprint.trains_weights:
+    if model.size is None:
         return None
     trained = _kept(model.size, footprint) * (0.02 if recipe.model.use_peft else 1.0)  # as in `check_memory`
     weight = 2 if str(recipe.model.dtype) in _HALF or (launch.zero_stage and recipe.settings.bf16 is not False) else 4

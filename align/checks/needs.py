@@ -87,8 +87,7 @@ def _needed(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _on_cpu(recipe: Recipe) -> Iterator[Finding]:
-    trains = recipe.record.part("footprint")(recipe).trains_weights
-    flex = recipe.model.attn_implementation == NO_GRADIENT_ON_CPUS and trains
+    flex = recipe.model.attn_implementation == NO_GRADIENT_ON_CPUS
     offloads = getattr(recipe.settings, "activation_offloading", None)
     if not (flex or offloads):
         return

@@ -208,27 +208,9 @@ def _render(tokenizer: PromptTokenizer, row: dict[str, Any]) -> list[str]:
 
 def footprint(recipe: Recipe) -> Footprint:
     """Says what a reward model on outcomes keeps in memory."""
-    return Footprint(
-        activations(recipe, 1, "texts"), has_lm_head=False, trains_weights=recipe.settings.head != "ridge"
-    )
+    return Footprint(activations(recipe, 1, "texts"), has_lm_head=False)
 
 
 def check_batch(recipe: Recipe, launch: Launch, num_texts: int) -> list[Finding]:
-    """Says what one step over texts is, or what solving for the score head needs."""
-    if recipe.settings.head == "ridge":
-        return _check_ridge(recipe, launch, num_texts)
+    """Says what one step over texts is."""
     return check_rows(recipe, launch, num_texts, "texts", "", 1)
-
-
-def _check_ridge(recipe: Recipe, launch: Launch, num_texts: int) -> list[Finding]:
-    if launch.zero_stage:
-        text = "`head: ridge` needs whole weights, which DeepSpeed shards. Use one process, or `ds_configs/ddp.yaml`."
-        return [Finding("error", "batch", text)]
-    if recipe.model.use_peft:
-        text = "`head: ridge` trains no weights, so an adapter would stay random. Set `use_peft: false`."
-        return [Finding("error", "batch", text)]
-    text = (
-        f"The score head is solved for on all {num_texts} texts at once; `max_steps`, `learning_rate` and other "
-        "settings of the optimizer are not used."
-    )
-    return [Finding("ok", "batch", text)]

@@ -71,16 +71,12 @@ class ObservationDatasetConfig(DatasetConfig):
         return self
 
 
-RULES = Rules(choices={"head": ("trained", "ridge")}, ranges={"max_length": COUNT})
-
-
+RULES = Rules(ranges={"max_length": COUNT})
 READS_TEXT = ("auto", "iv", "dml", "fixed_effects")  # estimators that control for the text
 
 
 def extras(recipe: Recipe) -> Iterator[tuple[str, ...]]:
     """Yields extra, what needs it, and which modules of it."""
-    if recipe.settings.head == "ridge":
-        yield "deconfound", "`head: ridge`"
     data = cast(ObservationDatasetConfig, recipe.dataset)
     if data.correction is None and data.estimator in READS_TEXT:
         yield "deconfound", f"`dataset.estimator: {data.estimator}`"

@@ -56,22 +56,15 @@ def lean_charts(metrics: Metrics) -> list[Chart | None]:
 
 
 FACTS = {
-    "head": "Score head",
     **LENGTH,
     "per_device_train_batch_size": "Texts per device and pass",
     "max_length": "Longest prompt and text, tokens",
 }
-OPTIMIZER = ("per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate")
 
 
 def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     panels = (draw_panel(panel, metrics) for panel in PANELS)
     return [*panels, *lean_charts(metrics), step_time_chart(metrics)]
-
-
-def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
-    """Lists what solving for the head does without: everything of the optimizer."""
-    return (*LENGTH, *OPTIMIZER) if recipe.get("head") == "ridge" else ()
 
 
 _LEAN = 0.1  # correlation with a confounder, as far as the corrected outcome does not explain it
@@ -104,4 +97,4 @@ SIGNS = (
          f"The reward leans on {{name}} more than what it was trained on. If `{OUTCOME}` is above `{CORRECTED}`, the "
          "correction removed too little; compare estimators with `align deconfound`.", _leans),
 )  # fmt: skip
-REPORT = ReportParts(FACTS, _charts, SIGNS, COMPARED, _unused)
+REPORT = ReportParts(FACTS, _charts, SIGNS, COMPARED)

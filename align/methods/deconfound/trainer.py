@@ -1,20 +1,19 @@
 """Reward models on corrected outcomes: regression with a scalar head (DeconfoundLM, arXiv 2506.00152)."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate.logging import get_logger
 from datasets import Dataset
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase, Trainer, set_seed
-from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
 
 from align.data.conversations import check_messages
@@ -43,7 +42,7 @@ class DeconfoundTrainer(Trainer):
     Differs from `Trainer` in the mean squared error on the one logit, in the columns that are only looked at, and in
     what is logged and saved: the correction and the scale of the labels go beside every model. Optimizer, schedule
     and checkpoints are transformers'. Texts are tokenised as TRL's `RewardTrainer` does, so the model is used in the
-    same way. With `head: ridge` nothing is trained: the score head on the frozen model is solved for.
+    same way.
 
     ODIN's two heads (Chen et al. 2024, arXiv 2402.07319), with a confounder in place of length, are a baseline of
     `scripts/labs/deconfound/lab.py` only: they push what goes with the confounder out of the reward, and where that is
@@ -110,7 +109,7 @@ class DeconfoundTrainer(Trainer):
         for part in model.modules():
             if isinstance(part, torch.nn.Dropout):
                 part.p = 0.0  # as TRL does by default for reward models
-        self.correction, self.scale, self.head = correction, scale, args.head
+        self.correction, self.scale = correction, scale
         # Named as in TRL's trainers, so that a checkpoint keeps those since the last log; see `Unlogged`.
         self._metrics: dict[str, dict[str, list[Any]]] = {"train": {SEEN: []}, "eval": {SEEN: []}}
         self._prepare = partial(prepare, tokenizer=processing_class, max_length=args.max_length)
@@ -125,8 +124,6 @@ class DeconfoundTrainer(Trainer):
         )
         self._signature_columns: Any = ["input_ids", "label", "outcome", "confounders"]
         self.model_accepts_loss_kwargs = False  # so that the loss is averaged over accumulated batches
-        if args.head == "ridge" and self.is_deepspeed_enabled:
-            raise ValueError("`head: ridge` needs whole weights, which DeepSpeed shards. Use one process, or DDP.")
 
     def _prepare_eval(self, data: Any) -> Any:
         """Tokenises what is to be evaluated on: a data set, those of a dictionary, or none; a name stays."""
@@ -139,25 +136,6 @@ class DeconfoundTrainer(Trainer):
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluates as `Trainer` does, and tokenises rows that are given here first, as TRL's trainers do."""
         return super().evaluate(self._prepare_eval(eval_dataset), *args, **kwargs)
-
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Trains all weights, or with `head: ridge` solves for the score head in one pass over the texts."""
-        if self.head == "trained":
-            return super().train(*args, **kwargs)
-        assert isinstance(self.model, torch.nn.Module)
-        self.control = self.callback_handler.on_train_begin(self.args, self.state, self.control)
-        batches = self.get_eval_dataloader(self.train_dataset)
-        solved = solve_head(self.model, batches, self.accelerator)
-        predictions, labels, outcome = solved.rows[:, :3].T
-        found = prediction_metrics(predictions, labels, outcome, solved.rows[:, 3:], self.correction.confounders)
-        error = found["deconfound/mse"]
-        self.state.global_step = self.state.max_steps = 1
-        self.state.epoch = 1.0
-        self.log({"loss": error, "deconfound/ridge_penalty": solved.penalty, **found})
-        if self.eval_dataset is not None:
-            self.evaluate()
-        self.control = self.callback_handler.on_train_end(self.args, self.state, self.control)
-        return TrainOutput(1, error, {"train_loss": error})
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -251,63 +229,6 @@ def card(recipe: Recipe, rows: Rows) -> Card:
         model_type="scalar",
         about_scores=ABOUT_SCORES + (READS_CONFOUNDERS if data.estimator == "input" else ""),
     )
-
-
-PENALTIES = tuple(10.0**power for power in range(-4, 7))
-
-
-class Solved(NamedTuple):
-    """What was solved: the chosen penalty, and per row `(N, 1 + C)` the prediction beside what was collected."""
-
-    penalty: float
-    rows: Values
-
-
-def find_head(model: nn.Module) -> nn.Linear:
-    """Returns the linear layer that gives the score; raises `ValueError` unless exactly one has one output."""
-    heads = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == 1]
-    if len(heads) != 1:
-        raise ValueError(
-            f"{type(model).__name__} has {len(heads)} linear layers with one output, and `head: ridge` needs exactly "
-            "one. Use `head: trained`."
-        )
-    return heads[0]
-
-
-def solve_head(model: nn.Module, batches: Iterable[dict[str, Tensor]], accelerator: Any) -> Solved:
-    """Puts the ridge solution over the rows of all processes into the score head; leave-one-out picks the penalty."""
-    from sklearn.linear_model import RidgeCV
-
-    head = find_head(model)
-    rows = np.concatenate([accelerator.gather_for_metrics(each).cpu().numpy() for each in _read(model, head, batches)])
-    features, looked_at = rows[:, : head.in_features], rows[:, head.in_features :]
-    ridge = RidgeCV(PENALTIES, fit_intercept=head.bias is not None).fit(features, looked_at[:, 0])
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(ridge.coef_)[None])
-        if head.bias is not None:
-            head.bias.fill_(float(ridge.intercept_))
-    return Solved(float(ridge.alpha_), np.column_stack([ridge.predict(features), looked_at]))
-
-
-def _read(model: Any, head: nn.Linear, batches: Iterable[dict[str, Tensor]]) -> Iterable[Tensor]:
-    """Yields `(B, H + 1 + C)`: what the head reads where the score is taken, the label, and the other columns."""
-    seen: list[Tensor] = []
-    pad_token_id = model.config.get_text_config().pad_token_id
-    hook = head.register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0]))
-    model.eval()
-    try:
-        for batch in batches:
-            ids = batch.pop("input_ids")
-            with torch.no_grad():
-                model(input_ids=ids, attention_mask=batch.pop("attention_mask"))
-            states = seen.pop()
-            if states.dim() == 3:  # a head that is read at every token, and counts at one
-                # transformers 5.17 reads the last token that is not padding, whatever the mask says.
-                places = (torch.arange(ids.shape[-1], device=ids.device) * (ids != pad_token_id)).argmax(-1)
-                states = states[torch.arange(len(states), device=states.device), places]
-            yield torch.column_stack([states.float(), batch.pop("labels"), *batch.values()])
-    finally:
-        hook.remove()
 
 
 logger = get_logger(__name__)

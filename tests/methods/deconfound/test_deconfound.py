@@ -1,5 +1,4 @@
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -7,7 +6,6 @@ import torch
 from datasets import Dataset
 from observed_table import write_outcome_recipe
 from peft import LoraConfig
-from sklearn.linear_model import Ridge
 from started import start
 from tiny import tiny_reward_model, tiny_tokenizer
 from trained import logged
@@ -15,7 +13,7 @@ from trained import logged
 from align.checks.rewards import check_reward_model
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.data import load
-from align.methods.deconfound.trainer import DeconfoundTrainer, OutcomeCollator, find_head, prediction_metrics
+from align.methods.deconfound.trainer import DeconfoundTrainer, OutcomeCollator, prediction_metrics
 from align.models.reward_model import RewardModel
 from align.recipe.recipe import load_recipe
 from align.training.build import build_trainer
@@ -180,48 +178,3 @@ def test_a_loaded_model_needs_a_tokenizer(tmp_path, tiny_model_folder):
     trained = {name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad}
     assert any("score" in name for name in trained)
     assert all("lora" in name or "score" in name for name in trained)
-
-
-def test_a_ridge_head_is_that_of_scikit_learn_on_the_last_hidden_state(tmp_path, tiny_model_folder):
-    trainer, data = build(tmp_path, tiny_model_folder, head="ridge", dataset={"eval_path": "./eval.csv"})
-    before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
-    trainer.train()
-    changed = [name for name, weight in trainer.model.named_parameters() if not torch.equal(weight, before[name])]
-    assert changed == ["score.weight"]
-    features = []
-    for row in trainer.train_dataset:
-        with torch.no_grad():
-            states = trainer.model.model(torch.tensor([row["input_ids"]])).last_hidden_state
-        features.append(states[0, -1].numpy())
-    labels = [row["label"] for row in data.rows]
-    (penalty,) = logged(trainer, "deconfound/ridge_penalty")
-    expected = Ridge(penalty, fit_intercept=False).fit(features, labels)
-    torch.testing.assert_close(
-        trainer.model.score.weight[0], torch.tensor(expected.coef_, dtype=torch.float32), rtol=0, atol=1e-3
-    )
-    scores = RewardModel(trainer.model, trainer.processing_class).score(
-        [row["prompt"] for row in data.rows], [row["text"] for row in data.rows]
-    )
-    assert logged(trainer, "deconfound/mse") == [pytest.approx(((scores - labels) ** 2).mean(), abs=1e-4)]
-    assert len(logged(trainer, "eval_loss")) == 1
-
-
-def test_a_ridge_head_is_solved_where_the_score_is_read_with_the_end_token_for_padding(tmp_path, tiny_model_folder):
-    folder = shutil.copytree(tiny_model_folder, tmp_path / "model")
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    del settings["pad_token"]
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    trainer, data = build(tmp_path, folder, head="ridge")
-    assert trainer.processing_class.pad_token == trainer.processing_class.eos_token
-    trainer.train()
-    scores = RewardModel(trainer.model, trainer.processing_class).score(
-        [row["prompt"] for row in data.rows], [row["text"] for row in data.rows]
-    )
-    labels = [row["label"] for row in data.rows]
-    assert logged(trainer, "deconfound/mse") == [pytest.approx(((scores - labels) ** 2).mean(), abs=1e-4)]
-
-
-def test_a_ridge_head_needs_one_linear_layer_with_one_output():
-    with pytest.raises(ValueError, match="Linear has 0"):
-        find_head(torch.nn.Linear(4, 2))
-    assert find_head(tiny_reward_model()).out_features == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from observed_table import columns_of, observed_rows, write_outcome_recipe, write_table
 
-from align.checks.launch import Launch, read_launch
+from align.checks.launch import read_launch
 from align.errors import DataError
 from align.methods.deconfound.data import load
 from align.recipe.recipe import load_recipe
@@ -143,17 +143,3 @@ def test_a_confounder_that_is_the_outcome_leaves_nothing_to_learn(recipe, tmp_pa
     write_table(tmp_path / "train.csv", [row | {"clicks": 3 * row["popularity"]} for row in observed_rows(240)])
     with pytest.raises(DataError, match=r"explain all of 'clicks'.*nothing to learn"):
         load(config)
-
-
-@pytest.mark.parametrize(
-    ("settings", "launch", "level", "words"),
-    [
-        ({}, Launch(), "ok", "solved for on all 240 texts"),
-        ({}, Launch(num_processes=2, zero_stage=3), "error", "needs whole weights"),
-        ({"use_peft": True}, Launch(), "error", "an adapter would stay random"),
-    ],
-)
-def test_a_ridge_head_is_for_whole_models(recipe, settings, launch, level, words):
-    findings = prepare(recipe(head="ridge", **settings), launch).findings
-    (found,) = [finding for finding in findings if finding.check == "batch"]
-    assert (found.level, words in found.text) == (level, True), found.text
