@@ -20,10 +20,10 @@ UPDATE = "TRL or transformers changed its configs: update the chains in align/me
 COMPUTED = {"optim"}
 OWN = {
     PROMPTS: set(),
+    OUTCOMES: set(),
     QUESTIONS: {"second_pass", "second_pass_rows", "permutation_scope"},
     PAIRS: {"kl_placement", "spans", "diff_unit", "on_missing_spans"},
     REWARD_PAIRS: {"model_type"},
-    OUTCOMES: {"head"},
     DEMONSTRATIONS: set(),
 }
 ENUMS = {"lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"}

@@ -267,7 +267,6 @@ def test_only_the_choices_pass(parse, name, text):
 NOT_ALONE = {"vllm_importance_sampling_clip_min", "entropy_coef_min", "dataloader_num_workers", "second_answer_tokens"}
 NOT_ALONE |= {
     "eval_steps",
-    "second_turns",
     "label_smoothing_factor",
     *UNREAD,
     *(name for each in RULES.read_with.values() for name in each),

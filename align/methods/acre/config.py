@@ -97,13 +97,6 @@ class ACREConfig(CheckedConfig, SkipConfig, ToolConfig, GRPOConfig):
             "it they are sampled."
         },
     )
-    second_turns: int = field(
-        default=0,
-        metadata={
-            "help": "How often a second answer behind a changed result may call tools again, sampled as the rollouts; "
-            "with 0 it is one message of `second_answer_tokens`. With `tools`."
-        },
-    )
     without_result: str = field(
         default="first_only",
         metadata={"help": "How a right answer without a tool result is paid: `first_only` (half), or `grpo` (full)."},

@@ -15,10 +15,6 @@ NEEDS_ANSWER_REWARD = (
     "`families` needs `answer_reward`: the reward among `reward_funcs` or `audit_funcs` that says whether a "
     "text is the right answer, such as `answer_reward: text_accuracy` with `audit_funcs: [text_accuracy]`."
 )
-NO_SECOND_TURNS = (
-    "`second_turns` goes on from the middle of a transcript, and the environment of a finished one has gone on: its "
-    "state there cannot be had again. Remove it: one message of `second_answer_tokens` needs no environment."
-)
 
 
 class About(NamedTuple):
@@ -41,7 +37,7 @@ TEXTS = About(
 )
 BEHIND_TOOLS = About(
     "answers behind the result of a tool",
-    {"second_turns": 0, "without_result": "first_only"},
+    {"without_result": "first_only"},
     "with `tools`, in Python with `ToolACRETrainer`, answers stand behind some",
 )
 
@@ -59,8 +55,6 @@ def check_answers(settings: Any) -> None:
             "`tools` and `environment_factory` need `families`, which say how a result is changed, such as "
             "`families: [other_value, paraphrase]`: questions with options are answered without tools."
         )
-    if environments and settings.second_turns:
-        raise ValueError(NO_SECOND_TURNS)
     if not (tools or environments):
         check_about(settings, BEHIND_TOOLS)
     if not settings.families:
@@ -111,7 +105,6 @@ RULES = Rules(
         "second_pass_batch_size": COUNT,
         "second_answer_tokens": COUNT,
         "second_answer_temperature": NOT_NEGATIVE,
-        "second_turns": NOT_NEGATIVE,
         "tool_timeout": POSITIVE,
         "tool_memory_gb": POSITIVE,
     },

@@ -1,25 +1,21 @@
 """ACRE for turns: a policy whose answers follow from what its tools returned."""
 
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import torch
 from trl import GRPOTrainer
 from trl.chat_template_utils import parse_response as read_message
 
 from align.methods.acre.outcomes import SecondText, TextRow, text_metrics, text_table
-from align.methods.acre.rules import LETTERS, NO_SECOND_TURNS, check_about
+from align.methods.acre.rules import LETTERS, check_about
 from align.methods.acre.second_pass import Twice
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.rollouts.tool_rollouts import ToolRollouts
 from align.models.second_pass.answer_place import TextPlace
 from align.models.second_pass.forward import SecondPassRow
-from align.models.second_pass.image_memo import is_sharded
-from align.tools.calls import RowTools, ended
-from align.training.reward_records import generators_kept
+from align.tools.calls import ended
 from rewards.reading.responses import completion_text, parse_response
 from rewards.scoring.families import ON_RESULTS
 from rewards.scoring.tool_results import (
@@ -57,9 +53,8 @@ class Cut(NamedTuple):
 class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
     """GRPO with tools, and a second answer from the same transcript in which one result of a tool was changed.
 
-    What stands before the result stays, token by token, what stands behind it is left out, and the policy goes on: by
-    one message, or with `second_turns` by the rest of the turns, for which tools are called anew, guarded and seeded.
-    Tokens of second answers are not learnt. The columns that rewards get are `first_right` and `second_right`, as in
+    What stands before the result stays, token by token, what stands behind it is left out, and the policy goes on by
+    one message, whose tokens are not learnt. The columns that rewards get are `first_right` and `second_right`, as in
     `TextACRETrainer`. A second answer is right where a family says how the right answer changed and it has changed so,
     where nothing may change and a right one stayed, and where the result was withheld and it says so or calls a tool.
 
@@ -87,16 +82,6 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
 
     def _check_settings(self) -> None:
         check_about(self.args, LETTERS)
-        if not self.args.second_turns:
-            return
-        if self.environments is not None or self.environment_factories is not None:
-            raise ValueError(NO_SECOND_TURNS)
-        if is_sharded(self.model) or (self.use_vllm and self.vllm_mode == "server"):
-            raise ValueError(
-                "`second_turns` needs the whole policy in every process, since transcripts end after unlike numbers "
-                "of turns, and here weights are sharded or a server answers. Remove it, or use DDP, ZeRO-2 or "
-                "`vllm_mode: colocate`."
-            )
 
     def _generate(self, prompts: list[Any]) -> Any:
         output = super()._generate(prompts)
@@ -200,8 +185,6 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
 
     def _go_on(self, cuts: list[Cut]) -> tuple[list[list[Message]], list[list[int]]]:
         """Has the policy go on behind changed results; returns the transcripts, as messages and as tokens."""
-        if self.args.second_turns:
-            return self._take_turns(cuts)
         end = TextPlace([], "", "", 0, f"</{self.args.answer_tag}>")
         prompts = [self._sampled.prompt_ids[cut.row] for cut in cuts]
         rows = [SecondPassRow(list(prompt), cut.ids, []) for prompt, cut in zip(prompts, cuts, strict=True)]
@@ -226,36 +209,6 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
         names = {tool.__name__ for tool in self._tools_of(index)}
         calls = [call for message in messages for call in message.get("tool_calls") or ()]
         return any((call.get("function") or {}).get("name") in names for call in calls)
-
-    def _take_turns(self, cuts: list[Cut]) -> tuple[list[list[Message]], list[list[int]]]:
-        """Has TRL's loop of turns go on behind changed results, with tools of its own."""
-        if not cuts:
-            return [], []
-        prompts = [[*self._sampled.prompts[cut.row], *cut.messages] for cut in cuts]
-        prompt_ids = [[*self._sampled.prompt_ids[cut.row], *cut.ids] for cut in cuts]
-        with self._second_loop(cuts):
-            ids, _ = self._generate_single_turn(prompt_ids, None, {}, num_generations=1)
-            first = [[self._read(cut.row, *each)] for cut, *each in zip(cuts, prompt_ids, ids, strict=True)]
-            _, turns, ids, *_ = self._tool_call_loop(prompts, prompt_ids, ids, first, None, None, {})
-        seconds = [ended([*cut.messages, *own]) for cut, own in zip(cuts, turns, strict=True)]
-        return seconds, [[*cut.ids, *new] for cut, new in zip(cuts, ids, strict=True)]
-
-    @contextmanager
-    def _second_loop(self, cuts: list[Cut]) -> Iterator[None]:
-        """Lends TRL's loop the tools of second answers, and random numbers that change nothing for rollouts."""
-        names = ("_sync_tool_dicts", "_async_tool_dicts", "max_tool_calling_iterations")
-        kept = {name: getattr(self, name) for name in names}
-        seed, own = f"{self._batch_seed}/second", [self._row_tools[cut.row] for cut in cuts]
-        self._sync_tool_dicts = [RowTools(each, f"{seed}/{i}", each.elsewhere) for i, each in enumerate(own)]
-        self._async_tool_dicts = [self._async_tool_dicts[cut.row] for cut in cuts]
-        self.max_tool_calling_iterations = self.args.second_turns
-        try:
-            with generators_kept(self.accelerator.device):
-                torch.manual_seed(random.Random(seed).getrandbits(31))
-                yield
-        finally:
-            for name, value in kept.items():
-                setattr(self, name, value)
 
 
 _MOST_GOLDS = 1_000

@@ -171,7 +171,7 @@ class Sampling(ToolACRETrainer):
         return [[*self._tokenizer.encode(text), self._tokenizer.eos_token_id] for text in words], logps
 
 
-@pytest.mark.parametrize("settings", [{}, {"second_answer_temperature": 1.0}, {"second_turns": 2}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"second_answer_temperature": 1.0}], ids=str)
 def test_a_second_pass_does_not_move_the_random_numbers_of_the_rollouts(tmp_path, tools, settings):
     def drawn(folder, **more):
         trainer = acre_of(tmp_path / folder, [PEAR], tools, kind=Sampling, learning_rate=0.0, max_steps=2, **more)
@@ -223,30 +223,12 @@ def test_a_row_whose_tool_died_is_not_asked_again_and_has_no_reward(tmp_path, to
     assert table_of(tmp_path)["answer_consistency"].isna().tolist() == [True, False]
 
 
-class Turning(ScriptedTurns):
-    """Goes on by itself behind a changed result, too: asks once more, and answers with what it is told last."""
-
-    def _turn(self, text, end):
-        told = text.count("\ntool: ")
-        again = "'error'" in text
-        if again and told == 1:
-            return [*self._tokenizer.encode(PEAR[0]), self._tokenizer.eos_token_id]
-        if again:
-            last = text.rpartition("\ntool: ")[2].partition("\n")[0]
-            return [*self._tokenizer.encode(f"<answer>{last}</answer>"), self._tokenizer.eos_token_id]
-        return super()._turn(text, end)
-
-
-@pytest.mark.parametrize(("turns", "second"), [(2, "3"), (0, None)])
-def test_the_rest_of_the_turns_may_call_tools_again(tmp_path, tools, turns, second):
-    kind = type("Loop", (Turning,), {"second": staticmethod(lambda told: PEAR[0])})
-    trainer = acre_of(tmp_path, [PEAR], tools, kind=kind, families=["error"], second_turns=turns)
-    log = logged(trainer)
-    assert (log["acre/tool_withheld"], log["acre/invented"]) == (1.0, 0.0)
-    assert log["tools/price/calls"] == 1.0, "calls of second answers are not those of rollouts"
+def test_a_call_in_a_second_answer_counts_and_is_not_made(tmp_path, tools):
+    kind = type("Calling", (ScriptedTurns,), {"second": staticmethod(lambda told: PEAR[0])})
+    log = logged(acre_of(tmp_path, [PEAR], tools, kind=kind, families=["error"]))
+    assert (log["acre/tool_withheld"], log["acre/invented"], log["tools/price/calls"]) == (1.0, 0.0, 1.0)
     (row,) = table_of(tmp_path).to_dict("records")
-    assert row["second_texts"] == (second or "-")
-    assert len(json.loads(row["tool_calls"])) == 1
+    assert (row["second_texts"], len(json.loads(row["tool_calls"]))) == ("-", 1)
 
 
 def test_tools_of_an_environment_give_results_that_can_be_changed_and_its_state_is_let_be(tmp_path, named):
@@ -261,10 +243,6 @@ def test_tools_of_an_environment_give_results_that_can_be_changed_and_its_state_
     log = logged(trainer)
     assert (log["acre/tool_reliance/add"], log["acre/tool_reliance/turn_2"]) == (1.0, 1.0)
     assert log["rewards/Counter/mean"] == 42.0
-    with pytest.raises(ValueError, match="`second_turns` goes on from the middle of a transcript"):
-        trainer_of(
-            tmp_path, scripts, rows=rows, kind=ScriptedTurns, config=ACREConfig, tools=own, second_turns=1
-        )  # fmt: skip
 
 
 def test_what_cannot_be_is_refused(tmp_path, tools):

@@ -71,12 +71,9 @@ def test_a_family_that_fails_stops_and_one_that_changes_nothing_warns(recipe):
         ({"families": None, "answer_reward": None}, "need `families`, which say how a result is changed"),
         ({"families": ["distractor"]}, "names 'distractor', which changes a prompt, and with tools"),
         ({"tools": None}, "names 'other_value', which changes the result of a tool, and there are no tools"),
-        ({"tools": None, "families": ["distractor"], "second_turns": 1}, "`second_turns` is about answers behind"),
         ({"tools": None, "families": ["distractor"], "without_result": "grpo"}, "`without_result` is about answers"),
-        ({"tools": None, "environment_factory": f"{SHOP}/shop.py:Shop", "second_turns": 1}, "goes on from the middle"),
         ({"scrub_letters": True}, "`scrub_letters` is about letters of options"),
         ({"without_result": "nothing"}, "must be one of first_only, grpo; got 'nothing'"),
-        ({"second_turns": -1}, "`second_turns` must be at least 0"),
         ({"tools": ["price"]}, "`tools` must be written path/to/file.py:name"),
     ],
 )

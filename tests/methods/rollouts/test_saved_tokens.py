@@ -1,6 +1,7 @@
 """What `align check` says that an update reads, against what a run reads."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def estimate(path, processes=1, launch=None):
 )
 def test_the_estimate_is_what_a_run_reads(tiny_recipe, changes, near):
     path = tiny_recipe(**ALL, **changes)
-    prepared = prepare(load_recipe(path), Launch())
+    prepared = prepare(replace(load_recipe(path), is_checked=True), Launch())
     (finding,) = (each for each in prepared.findings if each.check == "reads")
     trainer = build_trainer(load_recipe(path), prepared.data, prepared.rewards)
     trainer.train()
