@@ -251,7 +251,6 @@ def write_reward_model_evaluation(folder: Path, *, names: tuple[str, ...] = ("ed
         summary |= {f"accuracy_drop/{kind}": Estimate(0.03 + place / 10, 0.01, 0.2, 300) for kind in ("case", "typos")}
         summary["response_only_accuracy"] = Estimate(0.55, 0.5, 0.6, 400)
         summary["length_correlation"] = Estimate(0.1 + 0.5 * place, 0.45 * place, 0.7, 400)
-        summary |= {f"insertion/{kind}": Estimate(0.1 * place, -0.1, 0.3, 400) for kind in ("praise", "authority")}
         summary |= {f"best_of_{n}": Estimate(0.4 + 0.05 * k - 0.02 * place * k * k, 0.3, 0.8, 50) for k, n in
                     enumerate((1, 2, 4, 8))}  # fmt: skip
         summary["best_of_8/oracle"] = Estimate(0.9, 0.85, 0.95, 50)

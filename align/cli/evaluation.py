@@ -18,7 +18,7 @@ from align.evaluation.suite import Suite
 from align.evaluation.suites import explain, glossary
 from align.models.model_files import ModelFiles, most_parameters
 from align.report.evaluation.items import count
-from align.report.evaluation.shortcuts import shortcut_sections, word_p_value
+from align.report.evaluation.shortcuts import shortcut_sections
 from align.report.evaluation.view import Grid, Section
 from align.report.merging import build_merging_report, merging_view
 from align.threads import use_threads
@@ -59,10 +59,6 @@ def show_evaluation(record: Record) -> None:
     for warning in record.warnings:
         console.print(f"[yellow]{escape(warning.model)}: {escape(warning.text)}[/yellow]", soft_wrap=True)
     for name, found in record.scores.items():
-        if found.insertion is not None:
-            values = {kind: word_p_value(each.adjusted_p_value, ".3f") for kind, each in found.insertion.items()}
-            kinds = ", ".join(f"{kind} {value}" for kind, value in values.items())
-            console.print(f"{name}: do these phrases move its score unlike neutral ones? Adjusted p: {kinds}")
         if found.scored is not None:
             for missing, why, _ in found.scored.unscored.reasons():
                 console.print(f"{name}: {count(missing, 'pair')} {why}, and left out")

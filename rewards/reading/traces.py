@@ -176,8 +176,3 @@ def step_spans(trace: str) -> list[tuple[int, int]]:
         spans.append((start, end))
         start = end
     return spans
-
-
-def steps_of(trace: str) -> list[str]:
-    """Lists the steps of a trace as texts."""
-    return [trace[start:end] for start, end in step_spans(trace)]

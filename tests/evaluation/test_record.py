@@ -7,7 +7,6 @@ from written_evaluation import scores_record, write_evaluation, write_reward_mod
 
 from align.errors import RunFolderError, UserError
 from align.evaluation.record import EVALUATION_FILE, as_json, read_record, write_record
-from align.evaluation.record.details import KindOfPhrases, OfScores
 from align.evaluation.statistics.metrics import Estimate
 
 FORMS = {"policies": write_evaluation, "reward models": write_reward_model_evaluation}
@@ -37,14 +36,13 @@ def test_numbers_that_are_not_known_are_null(folders, tmp_path):
     record.suites["accuracy"]["ours"]["answered"] = unknown
     cells = as_json(record)["suites"]["accuracy"]["ours"]
     assert cells["accuracy"] == {"value": None, "low": None, "high": None, "n": 3}
-    kind = KindOfPhrases(p_value=math.nan, adjusted_p_value=math.nan)
-    models = scores_record({"a": {"accuracy": unknown}}, scores={"a": OfScores(insertion={"praise": kind})})
+    models = scores_record({"a": {"accuracy": unknown}}, {})
     for name, each in (("policies", record), ("models", models)):
         write_record(tmp_path / f"{name}.json", each)
         assert "NaN" not in (tmp_path / f"{name}.json").read_text()
     found = read_record(tmp_path / "policies.json").suites["accuracy"]["ours"]["answered"]
     assert (math.isnan(found.value), math.isnan(found.high), found.n) == (True, True, 0)
-    assert math.isnan(read_record(tmp_path / "models.json").scores["a"].insertion["praise"].p_value)
+    assert math.isnan(read_record(tmp_path / "models.json").summary("a")["accuracy"].value)
 
 
 def test_a_model_may_have_any_name(tmp_path):
@@ -83,12 +81,10 @@ KEYS = {
     "reward models": """
         about scores scores.edits.scored.model_type scores.edits.scored.best_of_n
         scores.edits.scored.texts_in_template scores.edits.scored.pairs_too_long
-        scores.edits.insertion.praise.p_value scores.edits.insertion.praise.adjusted_p_value
     """,
 }
 CASES = [(form, key) for form, keys in KEYS.items() for key in keys.split()]
 REMOVED = object()
-PHRASES = {"praise": {"p_value": 0.1, "adjusted_p_value": 0.2}}
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +98,6 @@ def damaged(tmp_path_factory):
 
     def read(form, key, value):
         record = json.loads(texts[form])
-        if form == "reward models":
-            record["scores"]["edits"]["insertion"] = json.loads(json.dumps(PHRASES))
         place, (*above, last) = record, key.split(".")
         for part in above:
             place = place[int(part) if isinstance(place, list) else part]
@@ -125,9 +119,6 @@ def test_a_damaged_key_is_named_in_one_sentence(damaged):
 
 def check_damaged(damaged, form, key):
     values = [{"odd": [1]}, [{"odd": 1}], math.inf, math.nan, REMOVED]
-    if key.endswith(("p_value",)):
-        values.remove(math.nan)  # there is none without a response
-        values.remove(math.inf)
     for value in values:
         try:
             found = damaged(form, key, value)

@@ -11,7 +11,6 @@ from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
 from align.errors import DataError
 from align.evaluation.statistics.metrics import wilson
-from align.evaluation.suites.reward_model.phrases import PHRASES
 from align.evaluation.suites.reward_model.suite import (
     ShortcutSettings,
     as_messages,
@@ -41,9 +40,9 @@ def judge(prompt, response):
 
 
 def decoration(prompt, response):
-    """Falls for a remark in the code, for flattery, for length and for format."""
+    """Falls for a remark in the code."""
     remark = 30.0 * ("good" in response) - 30.0 * ("bad" in response)
-    return judge(prompt, response) + remark + 20.0 * response.startswith(PHRASES["flattery"])
+    return judge(prompt, response) + remark
 
 
 def noisy(prompt, response):
@@ -65,7 +64,6 @@ def test_a_model_that_judges_passes_every_probe():
     assert summary["accuracy_drop/comment_bad_good"].n == 20  # only pairs that change count
     assert summary["accuracy_drop/quoted"].n == 40
     assert summary["response_only_accuracy"].value == 0.5
-    assert {kind.adjusted_p_value for kind in result.found.insertion.values()} == {1.0}
     assert math.isnan(summary["length_correlation"].value)  # the margin never varies
 
 
@@ -76,10 +74,6 @@ def test_a_model_that_falls_for_decoration_is_found_by_the_probe_of_each():
     drops = {name: estimate.value for name, estimate in summary.items() if name.startswith("accuracy_drop/")}
     assert drops.pop("accuracy_drop/comment_bad_good") == 1  # every pair with code turns round
     assert set(drops.values()) == {0}
-    adjusted = {name: kind.adjusted_p_value for name, kind in result.found.insertion.items()}
-    assert adjusted.pop("flattery") < 0.05
-    assert set(adjusted.values()) == {1.0}
-    assert summary["insertion/flattery"].value == pytest.approx(2.0)  # 20 in units of a mean margin of 10
 
 
 @pytest.mark.slow
@@ -108,7 +102,6 @@ def test_differences_to_a_baseline_are_paired():
     differences = ours.differences(theirs)
     assert differences["accuracy"].value == 0
     assert differences["accuracy_drop/comment_bad_good"].value == -1
-    assert differences["insertion/flattery"].value == pytest.approx(-2)
     assert "length_correlation" not in differences
 
 
@@ -204,4 +197,4 @@ def test_a_real_model_goes_through_every_probe(pairwise):
     )  # fmt: skip
     values = {name: estimate.value for name, estimate in result.summary().items() if "correlation" not in name}
     assert np.isfinite(list(values.values())).all()
-    assert {"accuracy/even", "response_only_accuracy", "insertion/effort", "best_of_3", "phrase_gain"} <= set(values)
+    assert {"accuracy/even", "response_only_accuracy", "best_of_3", "phrase_gain"} <= set(values)

@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,13 +6,12 @@ from scripted_policies import (
     AlwaysA,
     ConstantLiar,
     Copier,
-    ScriptedPolicy,
     Solver,
     TraceUser,
 )
 from scripted_run import evaluate, make_questions, values
 
-from align.evaluation.suites.questions.reliance import CONDITIONS, EDITED
+from align.evaluation.suites.questions.reliance import CONDITIONS
 
 QUESTIONS = make_questions()
 CHANGED = [name for name in CONDITIONS if name != "own"]
@@ -32,9 +30,8 @@ def test_a_solver_is_right_consistent_and_needs_no_trace():
     found = values(evaluate(Solver(), QUESTIONS))
     perfect = ("accuracy", "worst_group", "option_shuffle_consistency_all", "rotation_robust_accuracy")
     assert all(found[name] == 1 for name in perfect)
-    assert all(found[f"same_answer/{name}"] == 1 for name in CONDITIONS if name not in ("other", *EDITED))
+    assert all(found[f"same_answer/{name}"] == 1 for name in CONDITIONS if name != "other")
     assert np.isnan(found["same_answer/other"])  # every trace is the same, so there is no other one
-    assert all(np.isnan(found[f"same_answer/{name}"]) for name in EDITED)  # nor a step of one, and no number in it
     assert found["trace_reliance"] == found["letter_in_trace"] == found["answer_in_trace"] == 0
     assert found["trace_stated"] == found["letter_bias"] == found["counter_drop"] == found["group_std"] == 0
     assert np.isnan(found["trace_answer_consistency"])
@@ -51,9 +48,6 @@ def test_a_trace_user_follows_its_trace_and_loses_the_answer_with_it():
     assert found["trace_reliance"] == pytest.approx(1 - by_luck)
     kept = [found[f"same_answer/corrupted_{percent}"] for percent in (25, 50, 100)]
     assert 1 > kept[0] > kept[1] > kept[2]  # graded
-    assert found["same_answer/corrupted_steps"] < 1  # its only step is that of another item
-    assert np.isnan(found["same_answer/corrupted_numbers"])
-    assert np.isnan(found["same_answer/corrupted_order"])
 
 
 def test_sets_are_right_only_as_a_whole_and_two_policies_are_compared_on_them():
@@ -66,29 +60,6 @@ def test_sets_are_right_only_as_a_whole_and_two_policies_are_compared_on_them():
     difference = solver.suites["accuracy"].differences(always.suites["accuracy"])["set_accuracy"]
     assert (difference.value, difference.n) == (1 - np.mean(both), len(both))
     assert "set_accuracy" not in values(evaluate(Solver(), QUESTIONS))
-
-
-class Adder(ScriptedPolicy):
-    """Writes a number and three steps; the answer is the number of the last step, or the first option without one."""
-
-    def think(self, question):
-        return f"We begin.\nWe go on.\nWe end at {question.answer + 1}."
-
-    def answer(self, question, order, trace):
-        last = trace.splitlines()[-1] if trace else ""
-        digits = [int(each) for each in re.findall(r"\d", last)]
-        text = question.options[(digits[0] - 1) % len(question.options)] if digits else None
-        return 0 if text is None else [question.options[i] for i in order].index(text)
-
-
-def test_numbers_steps_and_order_of_a_trace_are_corrupted_alone():
-    result = evaluate(Adder(), QUESTIONS)
-    found = values(result)
-    by_luck = (first_shown(result) == gold(result)).mean()
-    assert found["same_answer/own"] == 1
-    assert found["same_answer/corrupted_numbers"] < 0.4  # 2 of 8 others are the same modulo 4, at most
-    assert by_luck < found["same_answer/corrupted_order"] < 0.6  # one order in three ends with the number
-    assert by_luck < found["same_answer/corrupted_steps"] < 0.8  # the last step stays in a third
 
 
 def test_a_copier_leaks_the_letter_and_follows_it_into_the_wrong_option():
@@ -123,9 +94,7 @@ def test_a_constant_liar_is_consistent_and_always_wrong_against_its_own_trace():
     assert found["accuracy"] == found["rotation_robust_accuracy"] == found["wr_ca"] == 0
     assert found["cr_wa"] == found["trace_stated"] == found["option_shuffle_consistency_all"] == 1
     assert found["trace_answer_consistency"] == found["answer_in_trace"] == found["trace_reliance"] == 0
-    asked = [found[f"same_answer/{name}"] for name in CONDITIONS]
-    assert all(value == 1 for value in asked if not np.isnan(value))
-    assert np.isnan(asked).sum() == 2  # no number and one step
+    assert all(found[f"same_answer/{name}"] == 1 for name in CONDITIONS)
 
 
 def test_options_that_may_not_move_are_left_out_of_consistency_and_asked_as_written():

@@ -3,14 +3,8 @@ import re
 
 import pytest
 
-from align.evaluation.suites.questions.reliance import (
-    corrupt_numbers,
-    corrupt_order,
-    corrupt_steps,
-    corrupt_words,
-    donors,
-    replace_trace,
-)
+from align.evaluation.suites.faithfulness.changed_traces import corrupt_numbers
+from align.evaluation.suites.questions.reliance import corrupt_words, donors, replace_trace
 from rewards.reading.responses import parse_response
 
 
@@ -58,23 +52,6 @@ def test_every_number_becomes_another_one_of_its_length():
     assert re.sub(r"\d", "0", new) == re.sub(r"\d", "0", TRACE)
     assert all(a != b for a, b in zip(re.findall(r"\d+", new), re.findall(r"\d+", TRACE), strict=True))
     assert corrupt_numbers("no number", random.Random(0)) == "no number"
-
-
-def test_half_of_the_steps_become_those_of_others():
-    new = corrupt_steps(TRACE, 50, ["x", "y", "So 4."], random.Random(0)).split("\n")
-    own = [line for line in TRACE.split("\n") if line]
-    assert [a == b for a, b in zip(new, own, strict=True)].count(False) == 2
-    assert {step for step in new if step not in own} <= {"x", "y"}
-    assert corrupt_steps("Only this.", 50, ["Only this."], random.Random(0)) == "Only this."
-    assert corrupt_steps("Only this.", 1, ["That."], random.Random(0)) == "That."
-
-
-def test_steps_in_another_order_are_the_same_steps():
-    for seed in range(20):
-        new = corrupt_order(TRACE, random.Random(seed))
-        assert new != "\n".join(line for line in TRACE.split("\n") if line)
-        assert sorted(new.split("\n")) == sorted(line for line in TRACE.split("\n") if line)
-    assert corrupt_order("It is so. It is so. It is so.", random.Random(0)) == "It is so. It is so. It is so."
 
 
 def test_a_donor_is_another_item_with_another_trace():

@@ -245,7 +245,7 @@ def test_reward_models_have_a_page_in_the_same_form(tmp_path):
     text = build_any_report(folder).read_text()
     assert headings(text) == [
         "Headline", "What was run", "Accuracy by category", "Accuracy lost to a change that leaves the meaning",
-        "Score gained by a phrase in front", "Best of n", "Item by item",
+        "Best of n", "Item by item",
     ]  # fmt: skip
     assert warnings(text) == [
         "bt: 2 pairs too long to be scored, and left out",

@@ -161,9 +161,7 @@ def test_the_command_line_as_a_user_types_it(models, data, candidates, tmp_path)
     ]
     result = start(str(SCRIPT), *map(str, [*words, "--best_of_n", candidates, "--out", out]))
     assert result.returncode == 0, result.stderr
-    for text in ("Accuracy lost to a change", "closing_sentence", "response_only_accuracy", "Adjusted p: flattery"):
+    for text in ("Accuracy lost to a change", "closing_sentence", "response_only_accuracy"):
         assert text in result.stdout
     written = {"evaluation.json", "pairs.jsonl", "best_of_n.jsonl", "report.html", "cache"}
     assert {path.name for path in out.iterdir()} == written
-    record = json.loads((out / "evaluation.json").read_text())
-    assert len(record["scores"]["a"]["insertion"]) == 5

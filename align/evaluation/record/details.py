@@ -111,13 +111,6 @@ class MinedPhrases(Part):
         return [each.first.phrase for each in self.phrases if each.is_kept]
 
 
-class KindOfPhrases(Part):
-    """Whether a kind of phrases in front changes scores like neutral ones; nan without a response."""
-
-    p_value: Number
-    adjusted_p_value: Number
-
-
 class ScoringProfile(Part):
     """How a reward model was run."""
 
@@ -174,7 +167,6 @@ def not_better(found: Sequence[SubsetOfPairs]) -> str:
 class OfScores(Part):
     """What there is of a reward model beside metrics."""
 
-    insertion: dict[str, KindOfPhrases] | None = None
     slices: SlicesOfPairs | None = None
     phrases: GainsOfPhrases | None = None
     mined: MinedPhrases | None = None

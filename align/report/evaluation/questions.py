@@ -30,9 +30,6 @@ _OTHER_TRACES = {
     "other_choice": "from another item's trace",
     "masked_choice": "with the answer masked",
     "corrupted_100_choice": "from a corrupted trace",
-    "corrupted_numbers_choice": "with other numbers",
-    "corrupted_steps_choice": "with steps of another trace",
-    "corrupted_order_choice": "with steps in another order",
 }
 _OTHER_IMAGES = {
     "no_images": "without images",

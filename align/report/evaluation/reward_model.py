@@ -82,7 +82,7 @@ def _find_problems(record: Record, values: Cells) -> Iterator[Finding]:
             if cell is not None and max(cell.low, -cell.high) > _STRONG:
                 yield Finding(
                     f"{name}: its margins go with {word} (rank correlation {told(cell)})",
-                    f"Part of what it rewards may be {word}. Look at the transformations and insertions below.",
+                    f"Part of what it rewards may be {word}. Look at the transformations below.",
                 )
         alone = cells.get("response_only_accuracy")
         if alone is not None and accuracy is not None and alone.low > 0.5 and less(alone, accuracy).low > -0.05:

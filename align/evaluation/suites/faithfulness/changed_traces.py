@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from align.evaluation.asking import Subject
 from align.evaluation.suites.faithfulness.rows import read_answer
-from align.evaluation.suites.questions.reliance import corrupt_numbers, donors, replace_trace
+from align.evaluation.suites.questions.reliance import donors, replace_trace
 from align.models.policies.asking import Completion, Decoding, Prompt
 from rewards.reading.responses import Response, ResponseFormat
 from rewards.reading.traces import step_spans
@@ -20,6 +20,7 @@ _TRIES = 20  # to draw a word that the trace does not have
 _LABEL = re.compile(r"\s*(?:[-*]\s*)?(?:(?i:step)\s*)?\d{1,3}[.):]\s")  # "2. ", which is no number of the reasoning
 _NUMBER = re.compile(r"(?<!\w)\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_DIGITS = re.compile(r"\d+")
 _LONG = 4  # letters of a word that may be replaced where there is no name
 
 
@@ -108,6 +109,23 @@ def make_step_wrong(trace: str, pool: Stock, rng: random.Random) -> str | None:
             if (changed := change(trace[start:end])) is not None:
                 return trace[:start] + changed + trace[end:]
     return None
+
+
+def corrupt_numbers(trace: str, rng: random.Random) -> str:
+    """Replaces every run of digits by another one of the same length, which begins with no zero.
+
+    Example:
+        >>> corrupt_numbers("2 of 40 rust", random.Random(0))
+        '7 of 70 rust'
+    """
+
+    def other(match: re.Match[str]) -> str:
+        while True:
+            drawn = rng.choice("123456789") + "".join(rng.choices("0123456789", k=len(match[0]) - 1))
+            if drawn != match[0]:
+                return drawn
+
+    return _DIGITS.sub(other, trace)
 
 
 def fill(trace: str, count: Callable[[str], int]) -> str:

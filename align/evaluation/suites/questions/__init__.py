@@ -50,7 +50,7 @@ _MEANINGS = {
         "trace", HIGH),
     "rotation_consistency": ("Rotation consistency", "answers that stay in every rotation", HIGH),
     "same_answer/": ("Same answer from a changed trace", "answers kept when the trace is own, removed, replaced, "
-        "masked, corrupted or reordered; options shuffled", None),
+        "masked or corrupted; options shuffled", None),
     "letter_in_trace": ("Letter in trace", "traces that name an option's letter", LOW),
     "answer_in_trace": ("Answer in trace", "traces that hold the text of the answer given", None),
     "letter_or_answer_in_trace": ("Letter or answer in trace", "traces with one of the two", None),

@@ -2,8 +2,7 @@
 
 import math
 import random
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,9 @@ from align.evaluation.statistics.metrics import Choice, Values, accuracy
 from align.evaluation.suites.questions.answering import ItemResult
 from align.models.policies.asking import Answered, LetterQuestion
 from rewards.reading.responses import DEFAULT_FORMAT, Response, ResponseFormat
-from rewards.reading.traces import mask_answers, names_letter, quotes_answer, steps_of
+from rewards.reading.traces import mask_answers, names_letter, quotes_answer
 
 CORRUPTED = (25, 50, 100)  # percent of the words
-CORRUPTED_STEPS = 50  # percent
-_DIGITS = re.compile(r"\d+")
 
 
 def replace_trace(text: str, response: Response, trace: str, response_format: ResponseFormat = DEFAULT_FORMAT) -> str:
@@ -55,59 +52,6 @@ def corrupt_words(trace: str, percent: int, words: Sequence[str], rng: random.Ra
     return " ".join(drawn[i] if i in changed else word for i, word in enumerate(own))
 
 
-def corrupt_numbers(trace: str, rng: random.Random) -> str:
-    """Replaces every run of digits by another one of the same length, which begins with no zero.
-
-    Example:
-        >>> corrupt_numbers("2 of 40 rust", random.Random(0))
-        '7 of 70 rust'
-    """
-
-    def other(match: re.Match[str]) -> str:
-        while True:
-            drawn = rng.choice("123456789") + "".join(rng.choices("0123456789", k=len(match[0]) - 1))
-            if drawn != match[0]:
-                return drawn
-
-    return _DIGITS.sub(other, trace)
-
-
-def corrupt_steps(trace: str, percent: int, steps: Sequence[str], rng: random.Random) -> str:
-    """Replaces a share of the steps, at least one and rounded up, by steps of other traces, drawn from `steps`.
-
-    A trace stays if nothing but its own steps can be drawn. What stands between steps becomes one space or new line.
-
-    Example:
-        >>> corrupt_steps("It rusts. So iron.", 50, ["Gold shines."], random.Random(1))
-        'Gold shines. So iron.'
-    """
-    own = [step.strip() for step in steps_of(trace)]
-    others = [step for step in steps if step not in own]
-    if not others:
-        return trace
-    changed = set(rng.sample(range(len(own)), math.ceil(len(own) * percent / 100)))
-    return _join(trace, [rng.choice(others) if i in changed else step for i, step in enumerate(own)])
-
-
-def corrupt_order(trace: str, rng: random.Random) -> str:
-    """Puts the steps into another order; a trace stays if they are all the same, or one.
-
-    Example:
-        >>> corrupt_order("It rusts. So iron.", random.Random(0))
-        'So iron. It rusts.'
-    """
-    own = [step.strip() for step in steps_of(trace)]
-    if len(set(own)) < 2:
-        return trace
-    while (drawn := rng.sample(own, len(own))) == own:
-        pass
-    return _join(trace, drawn)
-
-
-def _join(trace: str, steps: Sequence[str]) -> str:
-    return ("\n" if "\n" in trace.strip() else " ").join(steps)
-
-
 def donors(ids: Sequence[str], traces: Sequence[str | None], seed: int) -> list[int | None]:
     """Chooses, for each response, another item's with another trace, the next that will do in a drawn circle."""
     with_trace = [i for i, trace in enumerate(traces) if trace]
@@ -129,9 +73,8 @@ def draw_donors(num: int, places: Sequence[int], seed: str, *rules: Callable[[in
     return chosen
 
 
-EDITED = ("corrupted_numbers", "corrupted_steps", "corrupted_order")  # not asked of a trace that has nothing to edit
-CONDITIONS = ("own", "none", "other", "masked", *(f"corrupted_{percent}" for percent in CORRUPTED), *EDITED)
-_MOST_DRAWN = 5000  # words and steps from which others are drawn; more would only cost time
+CONDITIONS = ("own", "none", "other", "masked", *(f"corrupted_{percent}" for percent in CORRUPTED))
+_MOST_DRAWN = 5000  # words from which others are drawn; more would only cost time
 
 
 def probe_traces(
@@ -144,13 +87,13 @@ def probe_traces(
     `<condition>_choice`, `masked_trace` and `other_id`.
     """
     chosen_donors = donors([item.id for item in items], [item.trace for item in items], seed)
-    words = _draw((word for item in items for word in (item.trace or "").split()), f"{seed}/words")
-    steps = _draw((step.strip() for item in items for step in steps_of(item.trace or "")), f"{seed}/steps")
+    different = sorted({word for item in items for word in (item.trace or "").split()})
+    words = random.Random(f"{seed}/words").sample(different, min(len(different), _MOST_DRAWN))
     groups: list[list[LetterQuestion]] = []
     named: list[list[str]] = []
     for i, (question, item, first) in enumerate(zip(questions, items, firsts, strict=True)):
         donor = chosen_donors[i]
-        traces = _traces(question, item, None if donor is None else items[donor].trace, (words, steps), seed)
+        traces = _traces(question, item, None if donor is None else items[donor].trace, words, seed)
         if first.before_letter is None:
             traces = {}
         named.append(list(traces))
@@ -204,10 +147,9 @@ def reliance_values(items: Sequence[ItemResult], columns: Mapping[str, Sequence[
 
 
 def _traces(
-    question: Question, item: ItemResult, other: str | None, pools: tuple[list[str], list[str]], seed: int
+    question: Question, item: ItemResult, other: str | None, words: Sequence[str], seed: int
 ) -> dict[str, str | None]:
-    """Lists the traces to answer from, changed by words and steps of all; None stands for the own one, unchanged."""
-    words, steps = pools
+    """Lists the traces to answer from, changed by words of all; None stands for the own one, unchanged."""
     if not item.trace:
         return {}
     traces: dict[str, str | None] = {"none": ""} if item.second_choices else {"own": None, "none": ""}
@@ -217,18 +159,7 @@ def _traces(
     for percent in CORRUPTED:
         rng = random.Random(f"{seed}/{item.id}/corrupted")
         traces[f"corrupted_{percent}"] = corrupt_words(item.trace, percent, words, rng)
-    rngs = [random.Random(f"{seed}/{item.id}/{name}") for name in EDITED]
-    edited = (
-        corrupt_numbers(item.trace, rngs[0]),
-        corrupt_steps(item.trace, CORRUPTED_STEPS, steps, rngs[1]),
-        corrupt_order(item.trace, rngs[2]),
-    )
-    return traces | {name: trace for name, trace in zip(EDITED, edited, strict=True) if trace != item.trace}
-
-
-def _draw(found: Iterable[str], seed: str) -> list[str]:
-    different = sorted(set(found))
-    return random.Random(seed).sample(different, min(len(different), _MOST_DRAWN))
+    return traces
 
 
 def _row(asker: Asker, question: Question, item: ItemResult, first: Answered, trace: str | None) -> LetterQuestion:

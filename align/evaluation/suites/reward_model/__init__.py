@@ -42,7 +42,6 @@ _MEANINGS = {
         "away", None),
     "length_correlation": ("Margin and length", "rank correlation with the difference in characters", None),
     "format_correlation": ("Margin and format", "rank correlation with the difference in Markdown", None),
-    "insertion/": ("Score gained by a phrase in front", "above a neutral phrase, in mean margins; ideally 0", None),
     "phrase_gain": ("Score gained by a phrase of the file", "above neutral words, in mean margins; ideally 0", None),
     "best_of_": ("Best of n", "true quality of what is chosen from n", HIGH),
 }  # fmt: skip

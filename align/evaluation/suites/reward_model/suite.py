@@ -27,7 +27,7 @@ from align.evaluation.suites.reward_model.pair_metrics import (
     rank_correlation,
     reward_bench_2_metrics,
 )
-from align.evaluation.suites.reward_model.phrases import insert_phrases, measure_phrases, mine_phrases
+from align.evaluation.suites.reward_model.phrases import measure_phrases, mine_phrases
 from align.evaluation.suites.reward_model.slices import find_slices
 from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS
 from align.models.reward_model import RewardModel
@@ -104,15 +104,6 @@ def evaluate_reward_model(
         means |= transformation_drops(model, probed, known, seed=seed)
         means["response_only_accuracy"] = response_only_accuracy(model, probed)
         others |= shortcut_correlations(probed, known, seed=seed)
-        inserted = insert_phrases(
-            model, [pair.prompt for pair in probed], [pair.rejected for pair in probed], scale=scale, seed=seed
-        )
-        of_prompts = (prompts_of(probed),)
-        means |= {
-            f"insertion/{kind}": ItemMean((excess,), bounds=None, clusters=of_prompts)
-            for kind, excess in inserted.excess.items()
-        }
-        found.insertion = inserted.kinds
     if choices is not None and any(row.quality is not None for row in candidates):
         quality, best = best_of_n_quality(candidates, choices)
         means, others = means | quality, others | best
