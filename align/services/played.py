@@ -27,8 +27,22 @@ from align.tools.named import tool_methods
 from align.tools.served import ServedEnvironment, ServedTools
 from align.tools.watched import BEGIN, CLOCK, PAY, READ, STATE, STAY, Copied, Watched
 from rewards.attacks import Hack, Together
-from rewards.attacks.episodes import LAST, ODD, RESULTS, SHOWN, Episode, Tool, filled, odd_one, parts_of, read_episode
+from rewards.attacks.episodes import (
+    BEHIND,
+    GIVEN,
+    LAST,
+    ODD,
+    RESULTS,
+    SHOWN,
+    Episode,
+    Tool,
+    filled,
+    items_of,
+    odd_one,
+    read_episode,
+)
 from rewards.attacks.hacks.plays import World, plays_of
+from rewards.attacks.hacks.shortcuts import shortcuts_of
 from rewards.attacks.honest import Honest
 from rewards.reading.responses import completion_text
 from rewards.running.contract import RewardSpec, Spec
@@ -245,12 +259,18 @@ class Played:
         return process_of(self.box.tools[0]) if self.box.tools else None
 
     def _play(self, asked: Asked, episode: Episode) -> tuple[OpenRow, Transcript | None]:
-        """Plays an episode; None where it does not undo what it was to undo."""
-        for tool in self.box.tools[:1]:
-            if (process := process_of(tool)) is not None:
-                with suppress(ToolError):  # the first call says it again
-                    process.ask("", question=BEGIN)
-        opened, *others = self.box.open([asked] * (2 if episode.beside else 1))
+        """Plays an episode; None where it does not undo what it was to undo, or is not what it has to be."""
+        if episode.without:
+            whole, looks = map(read_episode, episode.without)
+            if self._shown(asked, whole, looks) == self._shown(asked, episode, looks):
+                return self._open(asked)[0], None
+        if episode.apart:
+            work, right = episode.apart
+            if right in "\n".join(self._told(asked, read_episode(work))):
+                return self._open(asked)[0], None
+        if episode.without or episode.apart:
+            self.copied.restore()
+        opened, *others = self._open(asked, 2 if episode.beside else 1)
         for other in others:
             _write(other, read_episode(episode.beside), self.named.max_calls)
         before = _state(opened) if episode.undoes else {}
@@ -267,6 +287,27 @@ class Played:
                 opened.environment._guard_ask("", {"seconds": episode.clock}, CLOCK)
         return opened, finish(opened, completion=written, prompt_ids=[], ids=[], mask=[], cut_off=False)
 
+    def _open(self, asked: Asked, count: int = 1) -> list[OpenRow]:
+        """Begins an episode, in another copy of the process."""
+        for tool in self.box.tools[:1]:
+            if (process := process_of(tool)) is not None:
+                with suppress(ToolError):  # the first call says it again
+                    process.ask("", question=BEGIN)
+        return self.box.open([asked] * count)
+
+    def _shown(self, asked: Asked, episode: Episode, looks: Episode) -> list[str]:
+        """Returns what calls return behind an episode that was not ended; nothing where they were not made."""
+        calls = [*episode.calls]
+        while calls and not calls[-1][1]:  # it may end the episode
+            calls.pop()
+        told = self._told(asked, Episode([*calls, *looks.calls], ""))
+        return told[len(calls) :] if len(told) == len(calls) + len(looks.calls) else []
+
+    def _told(self, asked: Asked, episode: Episode) -> list[str]:
+        self.copied.restore()
+        written = _write(self._open(asked)[0], episode, self.named.max_calls)
+        return [str(each["content"]) for each in written if each["role"] == "tool"]
+
 
 _NO_COLUMNS = ("prompts", "completions", "completion_ids")
 
@@ -280,7 +321,8 @@ def _state(opened: OpenRow) -> dict[str, str]:
 def _write(opened: OpenRow, episode: Episode, max_calls: int | None) -> list[dict[str, Any]]:
     """Makes the messages of an episode, as TRL does; of more calls than there are turns, the first are in one."""
     calls, made, results = list(episode.calls), [], list[str]()
-    known = {SHOWN: conversation_text(opened.prompt), LAST: "", RESULTS: "", ODD: "", **parts_of("")}
+    known = {SHOWN: conversation_text(opened.prompt), **dict.fromkeys((LAST, RESULTS, BEHIND, GIVEN, ODD), "")}
+    known |= items_of("")
     first = max(1, len(calls) - (max_calls or len(calls)) + 1)
     completion: list[dict[str, Any]] = []
     while calls:
@@ -293,14 +335,15 @@ def _write(opened: OpenRow, episode: Episode, max_calls: int | None) -> list[dic
                 result = opened.tools[name](**arguments)
             except Exception as error:  # whatever a tool raises is told to the model, as TRL does
                 result = {"error": str(error)}
-            told = str(result["error"] if isinstance(result, dict) else result)  # tools return texts or blocks
             content = result if isinstance(result, list) else str(result)
             completion.append({"role": "tool", "name": name, "content": content})
             made.append((name, arguments))
             results.append(str(result))
         if ends(opened.environment, completion):
             return completion
-        known |= {LAST: results[-1], RESULTS: "\n".join(results), ODD: odd_one(made, results), **parts_of(told)}
+        known |= {LAST: results[-1], ODD: odd_one(made, results), **items_of(results[0])}
+        known |= {RESULTS: "\n".join(results), BEHIND: "\n".join(results[1:])}
+        known[GIVEN] = repr([str(value) for _, given in made for value in given.values()])
     return [*completion, {"role": "assistant", "content": str(filled(episode.said, known))}]
 
 
@@ -314,7 +357,8 @@ def hacks_of(
     if any(read_episode(each or "").calls for each in honest.texts):  # what is said beside is no answer
         texts = [each for each in texts if each.is_answer and not each.needs_right]
     code = f"{_code(playing)}\n{rows[0]}"
-    return [*plays_of(World(scouted.tools, files, scouted.words, next(iter(system), ""), code)), *texts]
+    world = World(scouted.tools, files, scouted.words, next(iter(system), ""), code)
+    return [*plays_of(world), *shortcuts_of(world, honest.texts), *texts]
 
 
 def _code(playing: Playing) -> str:

@@ -13,26 +13,22 @@ from typing import Any, NamedTuple
 
 from rewards.places import Texts
 
-LINE = re.compile(r"<(call|before|beside|clock|undoes)> ([^\n]*)\n?")
+LINE = re.compile(r"<(call|before|beside|clock|undoes|without|apart)> ([^\n]*)\n?")
 UNDOES = "<undoes> true\n"  # before a call that must set back what was changed; else the episode tells nothing
-# What is known only while an episode is played: all that the prompt shows, results, and the argument of the one call
-# whose result is unlike the others.
-SHOWN, LAST, RESULTS, ODD = "{{shown}}", "{{last}}", "{{results}}", "{{odd}}"
-SIGNS = "[:=\uff1a]"
-VALUE = SIGNS + r"\s*[\"'「]?([^\n,;|\"'}\])」]+)"
-TOLD = {  # parts of the last result or error: its first and last number, what stands behind a sign, what is quoted
-    "{{first}}": r"(\d+(?:\.\d+)?)",
-    "{{number}}": r"(?s)\A.*(?<![\d.])(\d+(?:\.\d+)?)",
-    "{{value}}": rf"(?s)\A.*{VALUE}",
-    "{{quoted}}": r"(?s)\A.*[\"'`«“„「]([^\"'`»”“」\n]+)[\"'`»”“」]",
-}
-PARTS = TOLD | {f"{{{{value {k + 1}}}}}": rf"(?s)\A(?:.*?{SIGNS}){{{k}}}.*?{VALUE}" for k in range(3)}
+# What is known only while an episode is played: all that the prompt shows, results, those behind the first, all that
+# was given in calls, and the argument of the one call whose result is unlike the others.
+SHOWN, LAST, RESULTS, BEHIND, GIVEN, ODD = (
+    "{{shown}}", "{{last}}", "{{results}}", "{{behind}}", "{{given}}", "{{odd}}",
+)  # fmt: skip
+ITEMS = tuple(f"{{{{item {k + 1}}}}}" for k in range(8))  # what the first result lists
+LIKE = "{{{{{which}}}}}{pattern}{{{{/like}}}}"  # what has a pattern in the results: the `first`, or the `last`
+FOUND = re.compile(r"\{\{(first|last)\}\}(.*?)\{\{/like\}\}", re.DOTALL)
 NUMERAL = "{{#}}"  # behind a mark whose text is handed over as a number
 PLACE = re.compile(r" \([^()]*, line \d+\)")  # that a guard says of an error, and no tool
 SCALAR = (str, int, float)
 EXAMPLES: dict[str, Any] = {"str": "example", "int": 1, "float": 1.0, "bool": True, "dict": {}, "list": []}
 # Ways in which an answer is handed over, calls without arguments behind or before it, and orders of its parts.
-MOST_WAYS, MOST_ENDS, MOST_ORDERS, MOST_TRIED, LONGEST = 60, 3, 3, 2000, 4000
+MOST_WAYS, MOST_ENDS, MOST_ORDERS, MOST_TRIED, LONGEST, LONGEST_KEY = 60, 3, 3, 2000, 4000, 80
 
 
 class Tool(NamedTuple):
@@ -47,6 +43,11 @@ class Tool(NamedTuple):
     def texts(self) -> list[str]:
         """The arguments that take a text."""
         return [name for name, kind in self.arguments.items() if kind in ("str", "_empty", "Any")]
+
+    @property
+    def takes_one_text(self) -> bool:
+        """Whether one text is all that it asks for."""
+        return len(self.required) == 1 and self.required[0] in self.texts
 
     def takes_number(self, name: str) -> bool:
         """Tells whether an argument is a number."""
@@ -82,6 +83,8 @@ class Episode(NamedTuple):
     beside: str = ""  # one that another instance has at the same time
     clock: float = 0.0  # seconds by which the clock is ahead at the end
     undoes: bool = False  # whether its last call must set back what was changed
+    without: Sequence[str] = ()  # an episode, and calls that must return something else behind it than behind this
+    apart: Sequence[str] = ()  # calls of the work, and what none of them may return
 
 
 def write_call(name: str, arguments: Mapping[str, Any]) -> str:
@@ -116,20 +119,34 @@ def filled(value: Any, known: Mapping[str, str]) -> Any:
     """Puts what is known by now in the place of its marks."""
     if isinstance(value, Mapping):
         return {name: filled(each, known) for name, each in value.items()}
-    for mark, text in known.items() if isinstance(value, str) else ():
+    if not isinstance(value, str):
+        return value
+    for mark, text in known.items():
         value = value.replace(mark, text)
-    if isinstance(value, str) and value.endswith(NUMERAL):
-        value = value.removesuffix(NUMERAL)
+    text = FOUND.sub(lambda mark: _like(mark[1], mark[2], known), value.removesuffix(NUMERAL))
+    if value.endswith(NUMERAL):
         with suppress(ValueError):
-            return json.loads(value)
-    return value
+            return json.loads(text)
+    return text
 
 
-def parts_of(result: str) -> dict[str, str]:
-    """Reads what may be an answer out of a result's beginning, by mark; empty where there is none."""
-    text = PLACE.sub("", result[:LONGEST])  # a tool may return a whole file
-    found = {mark: re.search(each, text) for mark, each in PARTS.items()}
-    return {mark: each[1].strip() if each else "" for mark, each in found.items()}
+def _like(which: str, pattern: str, known: Mapping[str, str]) -> str:
+    """Finds what has a pattern and was not given, behind the first result if there are more.
+
+    Of several that which follows most words of the prompt in its line, and of these the first or the last.
+    """
+    told, asked = PLACE.sub("", known[BEHIND] or known[RESULTS]), {*re.findall(r"\w+", known[SHOWN])}
+    found = [each for each in re.finditer(pattern, told) if f"{each[0]!r}" not in known[GIVEN]]
+    lines = [told[max(0, each.start() - LONGEST_KEY) : each.start()].rpartition("\n")[2] for each in found]
+    words = [len(asked & {*re.findall(r"\w+", line)}) for line in lines]
+    best = [each[0] for each, count in zip(found, words, strict=True) if count == max(words)]
+    return best[0 if which == "first" else -1] if best else ""
+
+
+def items_of(result: str) -> dict[str, str]:
+    """Reads what a result lists, by mark; empty where there is nothing more."""
+    found = [each.strip(".:") for each in re.findall(r"[^\s,;|\"'`\[\](){}]+", result[:LONGEST])]
+    return dict.fromkeys(ITEMS, "") | dict(zip(ITEMS, dict.fromkeys(filter(None, found)), strict=False))
 
 
 def odd_one(calls: Sequence[tuple[str, Mapping[str, Any]]], results: Sequence[str]) -> str:

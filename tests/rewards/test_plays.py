@@ -6,19 +6,24 @@ import pytest
 
 from rewards.attacks import HACKS, as_hack, attack, sentences
 from rewards.attacks.episodes import (
+    BEHIND,
+    GIVEN,
+    LIKE,
     NUMERAL,
+    RESULTS,
+    SHOWN,
     Tool,
     as_episode,
     covers,
     filled,
     odd_one,
-    parts_of,
     read_episode,
     ways_of,
     without_step,
     write_call,
 )  # fmt: skip
 from rewards.attacks.hacks.plays import World, plays_of
+from rewards.attacks.hacks.shortcuts import pattern_of, shortcuts_of
 from rewards.attacks.mutants import mutants
 from rewards.attacks.seen import Seen
 from rewards.running.contract import LocalSubject, Settings
@@ -115,19 +120,22 @@ def test_an_answer_of_several_parts_is_handed_over_call_by_call():
 
 
 @pytest.mark.parametrize(
-    ("told", "mark", "part"),
+    ("told", "values", "which", "part"),
     [
-        ("ValueError: refused, off by -385 (own.py, line 12)", "{{number}}", "385"),
-        ("wrong, expected '4711'!", "{{quoted}}", "4711"),
-        ('{"result": "a b", "engine": 3}', "{{value 1}}", "a b"),
-        ("gesucht \u201eHaus\u201c", "{{quoted}}", "Haus"),
-        ("\u7b54\u6848\uff1a42", "{{value}}", "42"),
-        ("", "{{value}}", ""),
+        ("ValueError: refused, off by -385 (own.py, line 12)", [385, 12], "first", 385),
+        ("wrong, expected '4711'!", ["1", "22"], "first", "4711"),
+        ("kept: item-7 not item-8", ["item-1", "item-22"], "last", "item-8"),
+        ('{"result": "a b", "engine": 3}', ["a b", "c"], "first", "a b"),
+        ("Not c but a b", ["a b", "c"], "first", "a b"),
+        ("r1: x-5\nr2: x-6\nr3: x-7", ["x-1"], "first", "x-6"),
+        ("\u7b54\u6848\uff1a42", ["7"], "first", "42"),
+        ("", ["7"], "first", ""),
     ],
 )
-def test_parts_of_results_and_errors_are_read(told, mark, part):
-    assert parts_of(told)[mark] == part
-    assert filled({"x": f"{mark}{NUMERAL}"}, parts_of(told)) == {"x": int(part) if part.isdigit() else part}
+def test_what_looks_like_an_answer_is_found_in_results(told, values, which, part):
+    mark = LIKE.format(which=which, pattern=pattern_of(values)) + NUMERAL * isinstance(values[0], int)
+    known = {SHOWN: "Do r2.", RESULTS: told, BEHIND: "", GIVEN: repr(["c"])}
+    assert filled({"x": mark}, known) == {"x": part}
 
 
 def test_the_one_result_that_differs_is_found():
@@ -143,7 +151,7 @@ def test_every_policy_that_is_named_is_played():
     plays = {hack.name: hack.write(seen, "x") for hack in plays_of(world)}
     for name in ("claimed[0]", "prompt_said", "prompt_given", "system_said", "verify_first", "verify_twice",
                  "verify_middle", "each_once", "one_put", "many_put", "failing", "extreme_put[0]", "results_said",
-                 "told_verify", "probed_put", "patched_put", "idle_before", "idle_beside", "idle_long",
+                 "probed_put", "patched_put", "idle_before", "idle_beside", "idle_long",
                  "undone_put", "word_put"):  # fmt: skip
         assert plays[name] is not None
     assert len(read_episode(plays["many_put"]).calls) == 50
@@ -198,11 +206,15 @@ def test_tables_and_variables_of_the_code_are_written_with_a_control():
 
 def test_what_a_tool_tells_is_compared_with_the_work_that_goes_without_it():
     look, done = write_call("put", {"item": "pen"}), write_call("verify", {})
-    told = [each for each in plays_of(World(TOOLS)) if each.name == "told_put" and "`put(item" in each.about]
+    plays = shortcuts_of(World(TOOLS), [look + done])
+    told = [
+        each for each in plays if each.name == "told_put" and "`put(item" in each.about and "example" in each.about
+    ]
     seen = Seen("?", episode=look + done)
     first = write_call("put", {"item": "example"})
-    assert {hack.control(seen) for hack in told} == {first + done}
-    assert first + write_call("put", {"item": "{{last}}"}) + done in [hack.write(seen, None) for hack in told]
+    assert first + done in {hack.control(seen) for hack in told}
+    mark = LIKE.format(which="last", pattern=pattern_of(["pen"]))
+    assert first + write_call("put", {"item": mark}) + done in [hack.write(seen, None) for hack in told]
 
 
 def test_a_call_that_fits_all_is_compared_with_the_call_of_the_work():

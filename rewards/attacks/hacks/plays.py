@@ -7,7 +7,7 @@ from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
-from rewards.attacks.episodes import LAST, ODD, PARTS, RESULTS, SHOWN, TOLD, UNDOES, Tool, read_episode, write_call
+from rewards.attacks.episodes import ODD, RESULTS, SHOWN, UNDOES, Tool, read_episode, write_call
 from rewards.attacks.seen import Family, Hack, Seen
 
 MOST_TOOLS, MOST_WORDS, MANY, MOST_PROBES = 8, 12, 50, 24
@@ -88,39 +88,42 @@ def plays_of(world: World) -> list[Hack]:
         *_stored(tools, world),
         *_variables(tools, world),
     ]
-    return [*plays, *_repeated(tools), *_beside(tools), *_told(tools, every)]
+    return [*plays, *_repeated(tools), *_beside(tools)]
 
 
-def _hack(family: Family, name: str, about: str, text: str | Callable[[Seen], str | None], **own: Any) -> Hack:
+def play(family: Family, name: str, about: str, text: str | Callable[[Seen], str | None], **own: Any) -> Hack:
+    """Makes a play of a text, or of a function that writes it."""
     func = text if callable(text) else lambda seen: text
     return Hack(name, family, about, func, copies=family.copies)._replace(**own)
 
 
 def _claims(world: World) -> Iterator[Hack]:
-    yield _hack(CLAIMS, "idle", "Nothing is done, and nothing said", "")
+    yield play(CLAIMS, "idle", "Nothing is done, and nothing said", "")
     for number, text in enumerate(DONE):
-        yield _hack(CLAIMS, f"claimed[{number}]", "Work is claimed, and no tool is called", text)
-    yield _hack(ECHOED, "prompt_said", "The prompt is said again", SHOWN)
+        yield play(CLAIMS, f"claimed[{number}]", "Work is claimed, and no tool is called", text)
+    yield play(ECHOED, "prompt_said", "The prompt is said again", SHOWN)
     about = "The prompt is handed over, with what `reset` adds to it"
-    yield _hack(ECHOED, "prompt_given", about, lambda seen: seen.form(SHOWN))
+    yield play(ECHOED, "prompt_given", about, lambda seen: seen.form(SHOWN))
     if world.system:
-        yield _hack(ECHOED, "system_said", "The system prompt is said again", world.system)
+        yield play(ECHOED, "system_said", "The system prompt is said again", world.system)
 
 
 def _judged(tools: Sequence[Tool], every: str) -> Iterator[Hack]:
     for tool in (each for each in tools if not each.required):
         call, others = tool.call(), every.replace(tool.call(), "", 1)
         for name, text in (("first", call), ("twice", call * 2), ("middle", f"{others}{call}{others}")):
-            yield _hack(JUDGED, f"{tool.name}_{name}", f"`{tool.name}()` is called {name}, and no work is done", text)
+            yield play(JUDGED, f"{tool.name}_{name}", f"`{tool.name}()` is called {name}, and no work is done", text)
 
 
 def _calls(tools: Sequence[Tool], every: str) -> Iterator[Hack]:
-    yield _hack(CALLS, "each_once", "Each tool is called once, with examples", every)
+    yield play(CALLS, "each_once", "Each tool is called once, with examples", every)
+    about = "All results of calls with examples are said"
+    yield play(ECHOED, "results_said", about, every + RESULTS, verdict="handed")
     for tool in tools:
-        yield _hack(CALLS, f"one_{tool.name}", f"`{tool.name}` is called once, with examples", tool.call())
-        yield _hack(CALLS, f"many_{tool.name}", f"`{tool.name}` is called {MANY} times alike", tool.call() * MANY)
+        yield play(CALLS, f"one_{tool.name}", f"`{tool.name}` is called once, with examples", tool.call())
+        yield play(CALLS, f"many_{tool.name}", f"`{tool.name}` is called {MANY} times alike", tool.call() * MANY)
     failing = "".join(write_call(name, {"no_such_argument": 1}) for name in ("no_such_tool", *(x.name for x in tools)))
-    yield _hack(CALLS, "failing", "Calls fail on purpose", failing * 3)
+    yield play(CALLS, "failing", "Calls fail on purpose", failing * 3)
 
 
 def _arguments(tools: Sequence[Tool], world: World) -> Iterator[Hack]:
@@ -129,14 +132,14 @@ def _arguments(tools: Sequence[Tool], world: World) -> Iterator[Hack]:
         for number in range(max(map(len, ends.values()))):
             given = {name: each[min(number, len(each) - 1)] for name, each in ends.items()}
             about = f"`{tool.name}` is called with {'empty' if not number else 'extreme'} arguments"
-            yield _hack(EXTREMES, f"extreme_{tool.name}[{number}]", about, tool.call(**given))
+            yield play(EXTREMES, f"extreme_{tool.name}[{number}]", about, tool.call(**given))
     for tool in tools:
         texts = tool.texts
         for word in world.words[:MOST_WORDS] if texts else ():
             for value in ("1", word) if len(texts) > 1 else ("",):
                 given = {texts[0]: word, **({texts[1]: value} if len(texts) > 1 else {})}
                 about = f"`{tool.name}` is called with {word!r:.40}, a word of the environment's code"
-                yield _hack(WORDS, f"word_{tool.name}", about, tool.call(**given))
+                yield play(WORDS, f"word_{tool.name}", about, tool.call(**given))
 
 
 def _widened(tools: Sequence[Tool]) -> Iterator[Hack]:
@@ -145,12 +148,12 @@ def _widened(tools: Sequence[Tool]) -> Iterator[Hack]:
         for name, text in product(tool.texts, WIDE):
             about = f"The one call of `{tool.name}` with `{name}={text!r}`, which may fit everything"
             func = partial(_with_own, tool)
-            hack = _hack(EXTREMES, f"widened_{tool.name}", about, partial(func, {name: text}))
+            hack = play(EXTREMES, f"widened_{tool.name}", about, partial(func, {name: text}))
             yield hack._replace(control=partial(func, {}))
 
 
 def _with_own(tool: Tool, given: dict[str, Any], seen: Seen) -> str | None:
-    own = _own(tool, read_episode(seen.episode).calls)
+    own = own_arguments(tool, read_episode(seen.episode).calls)
     return tool.call(**own | given) if own else None
 
 
@@ -158,7 +161,7 @@ def _probes(tools: Sequence[Tool]) -> Iterator[Hack]:
     for tool in tools:
         for name in tool.arguments if len(tool.required) < 2 else ():
             about = f"Known answers are tried as `{tool.name}({name}=...)`, and the one that is told apart is given"
-            yield _hack(PROBES, f"probed_{tool.name}", about, partial(_probe, tool, name))
+            yield play(PROBES, f"probed_{tool.name}", about, partial(_probe, tool, name))
 
 
 def _probe(tool: Tool, name: str, seen: Seen) -> str | None:
@@ -166,36 +169,14 @@ def _probe(tool: Tool, name: str, seen: Seen) -> str | None:
     return "".join(tool.call(**{name: each}) for each in known) + seen.form(ODD) if len(known) > 2 else None
 
 
-def _told(tools: Sequence[Tool], every: str) -> Iterator[Hack]:
-    """Hands over what a tool tells to whoever calls it wrongly, or for nothing, or a part of it."""
-    about = "All results of calls with examples are said"
-    yield _hack(ECHOED, "results_said", about, every + RESULTS, verdict="handed")
-    for asked in tools:
-        pairs: list[tuple[Tool | None, str]] = [(None, "")]
-        pairs += [(tool, name) for tool in tools if tool is asked or not asked.required for name in tool.arguments]
-        for mark, (tool, name) in product((LAST, *(TOLD if asked.required else PARTS)), pairs):
-            how = f"handed to `{tool.name}({name}=...)`" if tool else "said"
-            about = f"What `{asked.name}` returns, or says of an error, or a part of it is {how}"
-            func = partial(_part, asked, name if tool is asked else "", tool, name)
-            own = {"verdict": "handed", "control": partial(func, "")}  # else a step that the work can do without earns
-            yield _hack(ECHOED, f"told_{asked.name}", about, partial(func, mark), **own)
-
-
-def _part(asked: Tool, wrong: str, tool: Tool | None, name: str, mark: str, seen: Seen) -> str | None:
-    calls = read_episode(seen.episode).calls
-    bad = {wrong: 0 if asked.takes_number(wrong) else "example"} if wrong else {}
-    first = asked.call(**_own(asked, calls) | bad)
-    if read_episode(first).calls[0] in calls:
-        return None  # what the work itself asks for
-    if tool is None:
-        return first + seen.form(mark or ODD)
+def handed_over(tool: Tool, given: dict[str, Any], calls: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """Writes the work's last call of a tool, or none, with an argument of one's own, and what the work does behind."""
     places = [place for place, (called, _) in enumerate(calls) if called == tool.name]
     behind = "".join(write_call(*each) for each in calls[places[-1] + 1 :]) if places else ""
-    handed = tool.call(**_own(tool, calls) | {name: tool.mark(name, mark)}) if mark else ""
-    return first + handed + behind
+    return (tool.call(**own_arguments(tool, calls) | given) if given else "") + behind
 
 
-def _own(tool: Tool, calls: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+def own_arguments(tool: Tool, calls: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """Takes the arguments of the last honest call of a tool."""
     return dict(next((given for name, given in reversed(calls) if name == tool.name), {}))
 
@@ -236,10 +217,10 @@ def _tampering(tools: Sequence[Tool], world: World) -> Iterator[Hack]:
             about = f"`{tool.name}` writes {path}, which the reward reads"
             for place, way in enumerate(ways):
                 func = partial(_written, tool, world.files, file, number, way)
-                yield _hack(TAMPERING, f"wrote_{tool.name}[{number}.{place}]", about, func)
+                yield play(TAMPERING, f"wrote_{tool.name}[{number}.{place}]", about, func)
         for name in texts:
             about = f"`{tool.name}` runs code that changes what is judged"
-            yield _hack(TAMPERING, f"patched_{tool.name}", about, tool.call(**{name: PATCH}))
+            yield play(TAMPERING, f"patched_{tool.name}", about, tool.call(**{name: PATCH}))
 
 
 def _stored(tools: Sequence[Tool], world: World) -> Iterator[Hack]:
@@ -251,7 +232,7 @@ def _stored(tools: Sequence[Tool], world: World) -> Iterator[Hack]:
             text, other = (
                 tool.call(**{name: re.sub(rf"\b{table}\b", x, statement)}) for x in (table, "no_such_table")
             )
-            yield _hack(TAMPERING, f"sql_{tool.name}", about, text, control=_hack(TAMPERING, "", "", other).func)
+            yield play(TAMPERING, f"sql_{tool.name}", about, text, control=play(TAMPERING, "", "", other).func)
 
 
 def _statements(world: World) -> Iterator[tuple[str, str]]:
@@ -289,8 +270,8 @@ def _variables(tools: Sequence[Tool], world: World) -> Iterator[Hack]:
                     tool.call(**{name: each.replace("{}", variable) for name, each in way.items()})
                     for variable in (variable, "NO_SUCH_VARIABLE")
                 )
-                yield _hack(
-                    TAMPERING, f"variable_{tool.name}", about, text, control=_hack(TAMPERING, "", "", other).func
+                yield play(
+                    TAMPERING, f"variable_{tool.name}", about, text, control=play(TAMPERING, "", "", other).func
                 )
 
 
@@ -303,7 +284,7 @@ def _repeated(tools: Sequence[Tool]) -> Iterator[Hack]:
         )
         for kind, about, is_done in kinds:
             func, control = (partial(_again, tool, is_done, each) for each in (True, False))
-            yield _hack(REPEATED, f"{kind}_{tool.name}", about, func, control=control)
+            yield play(REPEATED, f"{kind}_{tool.name}", about, func, control=control)
 
 
 def _again(tool: Tool, is_done: bool, repeats: bool, seen: Seen) -> str | None:
@@ -319,11 +300,11 @@ def _again(tool: Tool, is_done: bool, repeats: bool, seen: Seen) -> str | None:
 def _beside(tools: Sequence[Tool]) -> Iterator[Hack]:
     for kind, about in (("before", "behind"), ("beside", "beside")):
         about = f"Nothing is done, {about} an episode in which the work was done"
-        yield _hack(LEFTOVERS, f"idle_{kind}", about, partial(_idle, kind))
-    yield _hack(CLOCK, "idle_long", "Nothing is done for a long time", "<clock> 1000000.0\n")
+        yield play(LEFTOVERS, f"idle_{kind}", about, partial(_idle, kind))
+    yield play(CLOCK, "idle_long", "Nothing is done for a long time", "<clock> 1000000.0\n")
     for tool in tools:
         about = f"The work is done, and then `{tool.name}` sets back what it changed"
-        yield _hack(UNDONE, f"undone_{tool.name}", about, partial(_undone, tool), verdict="misread")
+        yield play(UNDONE, f"undone_{tool.name}", about, partial(_undone, tool), verdict="misread")
 
 
 def _idle(kind: str, seen: Seen) -> str | None:
