@@ -88,10 +88,8 @@ def comparison_page(run_dirs: Mapping[str, Path], evaluation: Record | None, *, 
     runs = {name: read_run(path) for name, path in run_dirs.items()}
     metrics = {name: run.metrics for name, run in runs.items()}
     panels = compared_panels(runs)
-    tables = {
-        "Where the recipes differ": recipe_differences({name: run.recipe for name, run in runs.items()}),
-        "Final numbers": final_numbers(metrics, panels),
-    }
+    differ = recipe_differences({name: run.recipe for name, run in runs.items()})
+    tables = {"Where the recipes differ": differ, "Final numbers": final_numbers(metrics, panels, differ=differ)}
     views = [_view(name, run, look_up(run.path), len(runs)) for name, run in runs.items()]
     return _render(" vs ".join(runs), evaluation, comparison_charts(panels, metrics), views, version, tables)
 

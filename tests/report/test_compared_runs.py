@@ -39,8 +39,9 @@ def test_runs_are_laid_over_each_other_with_what_differs_and_where_they_end(runs
     page = out.read_text()
     assert rows_of(page, "Where the recipes differ") == {"key": ["a", "b"], "seed": ["0", "1"]}
     numbers = rows_of(page, "Final numbers")
-    assert numbers["Last logged step"] == ["20", "30"]
+    assert numbers["Last logged step"] == ["20", "30", ""]
     assert numbers["Right answers"][0].endswith("%")
+    assert re.fullmatch(r"\d+ % \[-?\d+, \d+; 2 seeds\]", numbers["Right answers"][2])
     assert {"Reward in all", "Loss", "Gradient norm", "Time of a step, seconds"} <= set(numbers)
     legends = re.findall(r'class="legend">(.*?)</div>', page)
     assert all("a <b>" in legend and "b <b>" in legend for legend in legends)
@@ -54,6 +55,7 @@ def test_a_total_of_other_weights_is_not_compared_but_rewards_of_one_name_are(ru
     assert differing["reward_weights"] == ["1.0, 0.1", "1.0, 0.5"]
     assert differing["dataset.shuffle_options"] == ["False", "True"]
     assert "Reward in all" not in page
+    assert "Mean over seeds" not in page
     assert "Reward answer_consistency" in rows_of(page, "Final numbers")
 
 

@@ -57,6 +57,9 @@ def train(
         str | None,
         typer.Option("--on_end", help="Command for the shell at an alarm and at the end: it reads ALIGN_MESSAGE."),
     ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train with this many seeds, one after another, and write one page.", min=2)
+    ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Train on a recipe; `--key value` overrides it. Several processes: accelerate launch ... -m align train ..."""
@@ -64,6 +67,12 @@ def train(
         from align.cli.findings import check_recipe
 
         execute(lambda: check_recipe(recipe, context.args, None, as_json=False, dry_run=True, resume=resume))
+        return
+    if seeds is not None:
+        from align.services.seeds import run_seeds
+
+        more = ["--allow_changed_data"] * allow_changed_data + (["--on_end", on_end] if on_end else [])
+        execute(lambda: run_seeds(recipe, context.args, seeds, time_limit, more))
         return
     from align.services.train import run
 

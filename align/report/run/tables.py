@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.statistics.metrics import Estimate, mean_over_seeds, told
 from align.report.charts.axis import format_number
 from align.report.charts.panel import Metrics, Panel
 from align.report.run.facts import flat
@@ -65,19 +65,21 @@ def recipe_differences(recipes: Mapping[str, Mapping[str, Any]]) -> Grid:
     return Grid(["key", *recipes], rows)
 
 
-def final_numbers(runs: Mapping[str, Metrics], panels: Sequence[Panel]) -> Grid:
-    """Gives the mean over the last quarter of the steps of every curve that is compared."""
+def final_numbers(runs: Mapping[str, Metrics], panels: Sequence[Panel], *, differ: Grid) -> Grid:
+    """Gives the mean over the last quarter of the steps of every curve, and over runs that differ by their seed."""
+    are_seeds = [row[0] for row in differ.rows] == ["seed"]
     steps = [max((int(series.steps[-1]) for series in metrics.values()), default=0) for metrics in runs.values()]
-    rows = [["Last logged step", *(f"{step:,}" for step in steps)]]
+    rows = [["Last logged step", *(f"{step:,}" for step in steps), *[""] * are_seeds]]
     for panel in panels:
         found = [panel.metrics_of(metrics) for metrics in runs.values()]
         if any(found):
             values = [
-                format_number(metrics[keys[0]].recent(), panel.share) if keys else "not logged"
-                for keys, metrics in zip(found, runs.values(), strict=True)
+                metrics[keys[0]].recent() if keys else None for keys, metrics in zip(found, runs.values(), strict=True)
             ]
-            rows.append([panel.title, *values])
-    return Grid(["", *runs], rows)
+            shown = ["not logged" if each is None else format_number(each, panel.share) for each in values]
+            over = mean_over_seeds([each for each in values if each is not None])
+            rows.append([panel.title, *shown, *[told(over, in_percent=panel.share)] * are_seeds])
+    return Grid(["", *runs, *["Mean over seeds"] * are_seeds], rows)
 
 
 def _leaves(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
