@@ -25,7 +25,6 @@ name_of_class = type.__dict__["__name__"].__get__  # also of a class whose own `
 FULL_SHARE = 0.8  # of a worker's address space; what is left is too little for the calls to come
 
 in_worker = False  # a reward with processes of its own needs none here
-news_of_copies: list[int] = []  # both ends of a pipe from copies of this process to itself, if it wants to know
 is_last_answer = False  # whether the worker ends after the call it is at, as one without memory does
 
 
@@ -91,11 +90,7 @@ def name_error(error: BaseException) -> str:
 def end_if_copied(owner: int) -> None:
     """Ends a forked copy of the process `owner` that came back from a call: two would go on with one program."""
     if os.getpid() != owner:
-        try:
-            if news_of_copies:
-                os.write(news_of_copies[1], b".")
-        finally:
-            os._exit(RETURNED_COPY)
+        os._exit(RETURNED_COPY)
 
 
 def _answer(results: int, func: Callable[[Any], Any], call: Any, memory_bytes: int) -> None:

@@ -24,7 +24,7 @@ SHARED = {
     "waits_in_a_thread_for_ever": {
         "keeps_threads": r"leaves \d+ threads running .*: judge, judge, judge and \d+ more"
     },
-    "comes_back_twice": {"forks": r"comes back from its call in a second process, which `os.fork` made"},
+    "comes_back_twice": {"leaves_processes": r"leaves processes behind: \d+ after \d+ calls"},
     "starts_a_process_for_each_call": {"leaves_processes": r"leaves processes behind: \d+ after \d+ calls"},
     "raises_without_a_text": {"raises": r"raised NoText, whose text cannot be read"},
     "interrupts": {"raises": r"raised KeyboardInterrupt"},
@@ -100,15 +100,6 @@ def test_what_loading_a_reward_does_is_found(tmp_path):
     (tried,) = try_rewards([RewardSpec("own.py:reward", base_dir=tmp_path)], Settings(form="text"))
     assert [problem.kind for problem in tried.problems] == ["torch"]
     assert "gradients (now off)" in str(tried.problems)
-
-
-def test_a_module_that_forks_as_it_is_loaded_is_found(tmp_path):
-    (tmp_path / "own.py").write_text(
-        "import os\nos.fork()\n"
-        "def reward(completions, **kwargs):\n    return [float(len(text)) for text in completions]\n"
-    )
-    (tried,) = try_rewards([RewardSpec("own.py:reward", base_dir=tmp_path)], Settings(form="text"))
-    assert [problem.kind for problem in tried.problems] == ["forks"]
 
 
 @pytest.mark.slow

@@ -1,27 +1,14 @@
-"""What is left of a reward when its trial is over: threads, copies of the process."""
+"""What is left of a reward when its trial is over: threads, and processes."""
 
 import os
-import select
 import sys
 import threading
 import time
 
 from rewards.running.contract.problem import RewardProblem
-from rewards.running.worker import news_of_copies
 
 SECONDS_FOR_THREADS = 0.5  # those that are about to end may do so
-SECONDS_FOR_COPIES = 0.2
 LIBRARY_POOLS = ("concurrent.futures.thread", "concurrent.futures.process")  # they end their threads with Python
-
-
-def copies_came_back() -> bool:
-    """Tells whether a copy was ended since this was asked before; those on their way are waited for."""
-    if not news_of_copies:
-        news_of_copies[:] = os.pipe()
-    found = bool(select.select(news_of_copies[:1], [], [], SECONDS_FOR_COPIES if children() else 0.0)[0])
-    if found:
-        os.read(news_of_copies[0], 1 << 16)
-    return found
 
 
 def children() -> list[int]:
@@ -65,17 +52,14 @@ Baseline = set[threading.Thread]  # the threads that there were before a reward 
 
 def take_baseline() -> Baseline:
     """Takes down what there is."""
-    copies_came_back()  # of the reward before this one
     return lasting()
 
 
 def leftovers(name: str, before: Baseline) -> list[RewardProblem]:
     """Lists what a reward left behind."""
-    found = []
-    if copies_came_back():
-        found.append(RewardProblem.of(name, "forks"))
-    if threads := lasting_threads(before):
-        some = ", ".join(threads[:SHOWN]) + f" and {len(threads) - SHOWN} more" * (len(threads) > SHOWN)
-        count, s = len(threads), "s" * (len(threads) > 1)
-        found.append(RewardProblem.of(name, "keeps_threads", count=count, s=s, names=some))
-    return found
+    threads = lasting_threads(before)
+    if not threads:
+        return []
+    some = ", ".join(threads[:SHOWN]) + f" and {len(threads) - SHOWN} more" * (len(threads) > SHOWN)
+    count, s = len(threads), "s" * (len(threads) > 1)
+    return [RewardProblem.of(name, "keeps_threads", count=count, s=s, names=some)]

@@ -22,7 +22,6 @@ class Fault(NamedTuple):
 _ONE_EACH = "Return one number (or None) per completion."
 _FINITE = "Return a finite number, or None to skip a row."
 _VALUE = "returned {value} for {count} of {of} rows, first at {place}: {reason}"
-_NAME = "Give it one short text as `__name__`: logs, tables and keys of the recipe call it so."
 _PRINT = "Remove the print, or use `log_extra` and `log_metric`: it prints once per step on every process."
 _THREAD = "`signal.alarm` works in the main thread only, which servers and pools do not give it: set no timeout in it."
 _READ_BOTH = "Read a completion with `rewards.completion_text(completion)`, which knows both forms"
@@ -60,12 +59,6 @@ _FAULTS = (
     Fault("not_a_number", "error", _VALUE, _FINITE),
     Fault("not_finite", "error", _VALUE, _FINITE),
     Fault("has_gradient", "warning", _VALUE, "Return `value.item()`, or compute under `torch.no_grad()`."),
-    Fault("any_attribute", "error",
-          "has every attribute that it is asked for, so that it seems to read whole batches and to ask a model",
-          "Raise `AttributeError` in `__getattr__` for names that it does not know."),
-    Fault("odd_name", "error", "is called {first!r:.60}, and its numbers are logged as `rewards/NAME/mean`", _NAME),
-    Fault("odd_name/changes", "error", "has another name whenever it is asked, {first!r:.60} and {second!r:.60}",
-          _NAME),
     Fault("always_none", "error", "returned None for every one of {count} responses to {rows} rows",
           "It teaches nothing{why}"),
     Fault("reads_no_gold", "error", "gave {value:g} to all of {count} responses, right, wrong and odd ones",
@@ -90,9 +83,6 @@ _FAULTS = (
           "Use absolute paths: checkpoints would go elsewhere, because `output_dir` is relative to it."),
     Fault("torch", "error", "changes settings of torch: {names}",
           "Put it back before you return, as `with torch.no_grad():` does: the model trains with the same torch."),
-    Fault("forks", "error", "comes back from its call in a second process, which `os.fork` made",
-          "End the copy with `os._exit(0)`, or use `subprocess` or `multiprocessing`: two processes would go on "
-          "training."),
     Fault("keeps_threads", "error", "leaves {count} thread{s} running that Python waits for: {names}",
           "Start it with `daemon=True`, or end it before you return: training would never end."),
     Fault("leaves_processes", "error", "leaves processes behind: {left} after {calls} calls",

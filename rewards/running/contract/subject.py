@@ -2,7 +2,7 @@
 
 import inspect
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol
@@ -20,7 +20,6 @@ from rewards.running.workers import Outcome, WorkerPool
 SECONDS_FOR_LEFTOVERS = 10.0
 SECONDS_TO_ASK = 120.0
 SLOWER_THAN_BEFORE = 4  # times, which is not yet a hang
-NOT_AN_ATTRIBUTE = "an_attribute_that_no_reward_has"
 
 
 class Spec(Protocol):
@@ -55,7 +54,7 @@ class Description(NamedTuple):
     parameters: Parameters
     whole_batch: bool  # whether it says that it compares the completions of a batch
     not_picklable: str  # why it cannot be pickled; empty if it can
-    remarks: tuple[RewardProblem, ...] = ()  # what loading it did to the process, or cannot be believed
+    remarks: tuple[RewardProblem, ...] = ()  # what loading it did to the process
     audit_only: bool = False  # whether it says that it is a monitor
     renders_messages: bool = False  # whether it says that it renders messages by a chat template
     asks_a_model: bool = False  # whether its calls are paid for, or waited for
@@ -88,11 +87,10 @@ class LocalSubject:
         except Exception as error:
             reason = str(error)
         name = protocol.reward_name(func)
-        remarks = tuple(RewardProblem.of(name, fault, **seen) for fault, seen in check_identity(func))
         about = inspect.getdoc(vars(func).get("_func", func) if hasattr(func, "__dict__") else func) or ""
         return Description(
-            name, read_parameters(func), protocol.reads_whole_batch(func), reason, remarks,
-            protocol.is_audit_only(func), protocol.renders_messages(func), protocol.asks_a_model(func),
+            name, read_parameters(func), protocol.reads_whole_batch(func), reason, (), protocol.is_audit_only(func),
+            protocol.renders_messages(func), protocol.asks_a_model(func),
             about, read_literals(func), protocol.is_about_form(func),
         )  # fmt: skip
 
@@ -198,32 +196,16 @@ class Remote:
             baseline, before = take_baseline(), torch_settings()
             try:
                 func = self.specs[index].resolve()
-                func = func.for_trial() if hasattr(func, "for_trial") and not answers_to_all(func) else func
+                func = func.for_trial() if hasattr(func, "for_trial") else func
             except (ValueError, TypeError) as error:
                 return str(error)
             remarks = changed_settings(before, torch_settings())
             self.found[index] = LocalSubject(func, baseline)
         answer = getattr(self.found[index], what)(*([] if call is None else [call]))
         if isinstance(answer, Description):
-            loaded = (RewardProblem.of(answer.name, fault, **seen) for fault, seen in remarks)
-            return answer._replace(remarks=(*answer.remarks, *loaded))
+            return answer._replace(
+                remarks=tuple(RewardProblem.of(answer.name, fault, **seen) for fault, seen in remarks)
+            )
         if isinstance(answer, Called):
             worker.is_last_answer |= answer.problem is not None and "MemoryError" in answer.problem.problem
         return answer
-
-
-def answers_to_all(func: Callable[..., Any]) -> bool:
-    """Tells whether a reward has every attribute that it is asked for, so that none tells anything."""
-    return hasattr(func, NOT_AN_ATTRIBUTE)
-
-
-def check_identity(func: Callable[..., Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields what cannot be believed: a fault, and what was seen of it."""
-    func = vars(func).get("_func", func) if hasattr(func, "__dict__") else func  # what a spec is bound to
-    if answers_to_all(func):
-        yield "any_attribute", {}
-    first, second = (getattr(func, "__name__", type(func).__name__) for _ in range(2))
-    if first != second:
-        yield "odd_name/changes", {"first": first, "second": second}
-    elif not isinstance(first, str) or not first.strip() or not first.isprintable() or "/" in first:
-        yield "odd_name", {"first": first}

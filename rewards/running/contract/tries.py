@@ -57,11 +57,10 @@ def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None 
         name = trial.name
         for problem in _steps(trial, speeds):  # one by one: those found before it stops are kept
             problems.append(problem)
-        left = subject.leftovers()
-        problems += left
+        problems += subject.leftovers()
         growing = sum(after > before for before, after in pairwise(accumulate([0, *trial.processes], max)))
         # Those that pile up, unlike those of a pool that is started once.
-        if growing >= CALLS_THAT_LEAVE_PROCESSES and all(problem.kind != "forks" for problem in left):
+        if growing >= CALLS_THAT_LEAVE_PROCESSES:
             problems.append(trial.problem("leaves_processes", left=trial.processes[-1], calls=len(trial.processes)))
     except Stopped as stopped:
         problems.append(stopped.problem)

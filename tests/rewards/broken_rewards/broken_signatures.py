@@ -46,31 +46,3 @@ def column_under_another_name(completions, **kwargs):
 def column_it_does_without(completions, **kwargs):
     golds = kwargs.get("solutions") or [None] * len(completions)
     return [len(text) + float(text == right) for text, right in zip(completions, golds, strict=True)]
-
-
-class NameChanges:
-    """A reward that is called otherwise whenever it is asked."""
-
-    asked = 0
-
-    @property
-    def __name__(self):
-        self.asked += 1
-        return f"reward_{self.asked}"
-
-    def __call__(self, completions, **kwargs):
-        return [float(len(text)) for text in completions]
-
-
-class HasEverything:
-    """A client of some service, which has whatever it is asked for."""
-
-    __name__ = "has_everything"
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *args, **kwargs: 1
-
-    def __call__(self, completions, **kwargs):
-        return [float(len(text)) for text in completions]
