@@ -77,7 +77,7 @@ def policy_evaluations(policy: str, data: Path, rows: int) -> Iterator[Evaluatio
     yield Evaluation(
         "reversal",
         (*more, "--suite", "reversal", "--data", f"{data}/facts.jsonl", "--max_new_tokens", "24"),
-        ("reversal_gap", "reversal_gap/control", "name_advantage/forward", "name_advantage/reverse"),
+        ("reversal_gap", "reversal_gap/control", "name_accuracy/forward", "name_accuracy/reverse"),
     )
     yield Evaluation(
         "core_advantage",

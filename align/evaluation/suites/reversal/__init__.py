@@ -11,8 +11,6 @@ _MEANINGS = {
     "name_accuracy_by_group/": ("Name given in a group", "by direction, without the control", HIGH),
     "name_accuracy/": ("Name given", "answers that hold the true name or an alias, by direction; X_control: trained "
         "in both", HIGH),
-    "name_advantage/": ("Name likelier", "log-prob of the true name behind its own prompt minus others, in "
-        "nats", HIGH),
 }  # fmt: skip
 
 REVERSAL = Suite(
@@ -23,8 +21,7 @@ REVERSAL = Suite(
     needs=(("subject", "forward", "reverse", "object"),),
     load="align.evaluation.suites.reversal.measure:load",
     measure="align.evaluation.suites.reversal.measure:measure",
-    headline=("reversal_gap", "reversal_gap/control", "name_accuracy/", "name_advantage/"),
+    headline=("reversal_gap", "reversal_gap/control", "name_accuracy/"),
     compared="name_accuracy/reverse",
-    reads_likelihoods=True,
     meanings=_MEANINGS,
 )
