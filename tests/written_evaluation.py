@@ -209,7 +209,7 @@ def about(names: list[str], questions: int, text: str | None = None) -> dict[str
             "prompt_template": text or "{question}\n{options}", "system_prompt": text, "conversational": True,
             "think_tag": "think", "answer_tag": "answer",
         },
-        "judge": None, "verifier": None, "common_group": "common", "counter_group": "counter",
+        "judge": None, "verifier": None,
         "versions": {"truealign": "0.1.0", "torch": "2.13.0+cpu", "deepspeed": None, "python": "3.11.13"},
     }  # fmt: skip
 

@@ -72,7 +72,7 @@ def test_two_policies_on_the_same_questions(models, data, tmp_path, capsys):
     assert [model["role"] for model in record["about"]["models"]] == ["model", "baseline"]
     assert record["about"]["profile"]["temperature"] == 0
     assert record["about"]["data"]["groups"] == {"common": 16, "counter": 8}
-    assert {each["metric"] for each in record["comparisons"]} > {"accuracy", "counter_drop", "trace_reliance"}
+    assert {each["metric"] for each in record["comparisons"]} > {"accuracy", "trace_reliance"}
     items = pd.read_parquet(out / "items.parquet")
     assert len(items) == 48
     practised = items[items.model == "practised"].set_index("id")

@@ -6,7 +6,6 @@ import pytest
 from align.evaluation.statistics.group_metrics import (
     accuracy_by_group,
     by_group,
-    counter_drop,
     set_accuracy,
     spread_of_groups,
     std_in_box,
@@ -27,7 +26,6 @@ def test_groups_worked_by_hand():
     spread = {name: estimate.value for name, estimate in found.items()}
     assert spread == pytest.approx({"worst_group": 1 / 2, "group_gap": 1 / 4, "group_std": 1 / 8})
     assert found["group_gap"].low == 0, "intervals that overlap leave no gap, and none below 0"
-    assert counter_drop(GROUPS, RIGHT).estimate().value == pytest.approx(1 / 4)
 
 
 def test_a_set_is_right_if_all_of_it_is_counted_by_hand():
@@ -74,13 +72,6 @@ def test_fewer_than_two_groups_have_no_spread(groups):
 def test_a_group_without_values_is_left_out_of_the_spread():
     values = np.where(np.array(GROUPS) == "counter", np.nan, RIGHT)
     assert spread_of_groups(GROUPS, values) == {}
-
-
-def test_the_counter_drop_has_newcombes_interval_from_his_table():
-    # Newcombe (1998), method 10, of 56/70 - 48/80.
-    values = np.array([1.0] * 56 + [0.0] * 14 + [1.0] * 48 + [0.0] * 32)
-    estimate = counter_drop(["common"] * 70 + ["counter"] * 80, values).estimate()
-    assert estimate[:3] == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
 
 
 def test_no_numbers_in_a_box_spread_less_or_more_than_its_bounds():

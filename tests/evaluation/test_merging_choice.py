@@ -2,10 +2,8 @@ import math
 
 import pytest
 from graded_answers import graded_record
-from written_evaluation import cell, write_evaluation
 
 from align.errors import UserError
-from align.evaluation.record import read_record
 from align.evaluation.record.merging import MergedModel
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites.questions import QuestionOptions
@@ -129,20 +127,6 @@ def test_a_model_without_a_value_is_not_picked():
     assert pick(read_rule("accuracy"), [silent, speaks]) is speaks
     assert pick(read_rule("accuracy where drift_kl <= 1"), [speaks, silent]) is speaks
     assert pick(read_rule("accuracy"), [silent]) is None
-
-
-def test_tasks_of_the_harness_that_name_a_metric_alike_can_both_bound_what_is_picked(tmp_path):
-    tasks = {
-        f"lm-eval:{task}": {"ours": {"acc": cell(Estimate(value, 0.1, 0.9, 50))}}
-        for task, value in (("arc", 0.8), ("wino", 0.3))
-    }
-    record = read_record(write_evaluation(tmp_path / "x", questions=20, suites=tasks) / "evaluation.json")
-    found = record.summary("ours")
-    assert {name: each.value for name, each in found.items()} == {"lm-eval:arc/acc": 0.8, "lm-eval:wino/acc": 0.3}
-    merged = model(0.5, 0.7, 0.1)
-    merged.metrics |= found
-    assert pick(read_rule("accuracy where lm-eval:arc/acc > 0 and lm-eval:wino/acc.value < 0.5"), [merged]) is merged
-    assert pick(read_rule("accuracy where lm-eval:wino/acc.value > 0.5"), [merged]) is None
 
 
 def test_an_unknown_suite_is_refused_before_anything_is_merged(tmp_path):

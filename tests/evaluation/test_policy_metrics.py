@@ -86,11 +86,6 @@ def test_a_letter_that_nobody_answered_is_not_certain_to_stay_so():
     assert found["letter_bias"][:3] == pytest.approx((0, 0, unseen))
 
 
-def test_named_groups_make_a_counter_drop_without_being_asked():
-    items = [item(0, group="common"), item(0, group="common"), item(0, group="counter"), item(1, group="counter")]
-    assert numbers(accuracy_suite(items))["counter_drop"] == 0.5
-
-
 def test_the_interval_of_a_letters_share_covers_it():
     rng = np.random.default_rng(0)
     covered = 0

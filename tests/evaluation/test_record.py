@@ -69,7 +69,7 @@ KEYS = {
         about.data.groups about.data.gold_letters about.profile about.profile.temperature about.profile.top_p
         about.profile.num_samples about.profile.max_new_tokens about.profile.seed about.profile.prompt_template
         about.profile.system_prompt about.profile.conversational about.profile.think_tag about.profile.answer_tag
-        about.profile.num_shuffles about.judge about.verifier about.common_group about.counter_group about.versions
+        about.profile.num_shuffles about.judge about.verifier about.versions
         about.seconds suites comparisons comparisons.0.model comparisons.0.baseline comparisons.0.suite
         comparisons.0.metric comparisons.0.difference paired paired.0.model paired.0.baseline paired.0.metric
         paired.0.wins paired.0.losses paired.0.num_both paired.0.num_neither paired.0.mcnemar_p

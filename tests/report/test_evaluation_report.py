@@ -19,7 +19,7 @@ from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report
 from align.report.evaluation.items import pick_outcomes
 from align.report.evaluation.measured import apart
-from align.report.evaluation.page import _within, evaluation_view, few_items, written_warnings
+from align.report.evaluation.page import _within, few_items, written_warnings
 from align.report.evaluation.questions import find_problems, question_item, too_few
 from align.report.run.tables import Row
 
@@ -207,37 +207,13 @@ def test_undefined_estimates_and_missing_items_are_no_error(tmp_path):
     record = json.loads((folder / "evaluation.json").read_text())
     record["suites"] = {"accuracy": record["suites"]["accuracy"]}
     record["suites"]["accuracy"]["ours"]["accuracy"] = {"value": None, "low": None, "high": None, "n": 0}
-    record["suites"]["lm-eval:x"] = {"ours": {"ppl": {"value": 12.5, "low": None, "high": None, "n": 30}}}
+    record["suites"]["accuracy"]["ours"]["ppl"] = {"value": 12.5, "low": None, "high": None, "n": 30}
     (folder / "evaluation.json").write_text(json.dumps(record))
     (folder / "items.parquet").unlink()
     text = build_evaluation_report(folder).read_text()
     assert "not measured" in text
     assert "12.50 <span>no interval</span>" in text
     assert "Side by side" not in text
-
-
-def test_tasks_of_the_harness_that_name_a_metric_alike_have_their_own_numbers(tmp_path):
-    tasks = {"lm-eval:arc_easy": (0.8125, 0.1875), "lm-eval:hellaswag": (0.3125, -0.0625)}
-    suites = {
-        task: {
-            name: {"acc": cell(Estimate(ours - less, 0.1, 0.9, 100))} for name, less in (("ours", 0), ("theirs", by))
-        }
-        for task, (ours, by) in tasks.items()
-    }
-    pair = {"model": "ours", "baseline": "theirs", "metric": "acc"}
-    comparisons = [
-        pair | {"suite": task, "difference": cell(Estimate(by, by - 0.03125, by + 0.03125, 100))}
-        for task, (_, by) in tasks.items()
-    ]
-    record = read_record(write_evaluation(tmp_path / "x", suites=suites, comparisons=comparisons) / "evaluation.json")
-    view = evaluation_view(tmp_path / "x", record)
-    shown = {section.title: section.table.rows for section in view.sections if section.title in tasks}
-    for task, (ours, by) in tasks.items():
-        (row,) = shown[task]
-        headline = next(each for each in view.headline.rows if each.label == f"{task}/acc")
-        assert row.label == "acc"
-        assert [each.value for each in row.cells] == [each.value for each in headline.cells] == [ours, ours - by, by]
-    assert view.compared.startswith("2 metrics were compared.")
 
 
 def test_reward_models_have_a_page_in_the_same_form(tmp_path):

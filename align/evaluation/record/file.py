@@ -20,7 +20,7 @@ FORMAT = 1
 _NEEDED = {
     "policy": (
         "paired glossary warnings",
-        "profile judge verifier common_group counter_group",
+        "profile judge verifier",
         "unshufflable gold_letters",
         "prompt_template system_prompt conversational think_tag answer_tag num_shuffles",
     ),

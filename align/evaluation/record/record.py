@@ -10,7 +10,6 @@ from align.evaluation.record.details import OfScores, SubsetOfPairs
 from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import Estimate
 
-HARNESS = "lm-eval:"  # before the name of a task of lm-evaluation-harness
 SCORES: Literal["scores"] = "scores"  # the kind of reward models, and their suite
 
 
@@ -97,8 +96,6 @@ class About(Part):
     reference: HelperModel | None = None
     judge: HelperModel | None = None
     verifier: HelperModel | None = None
-    common_group: str | None = None
-    counter_group: str | None = None
     rewards: list[MeasuredReward] = Field(default_factory=list)  # each is a suite
     with_marks: int = 0  # pairs with tokens that tell their responses apart
     settings: dict[str, JsonValue] = Field(default_factory=dict)  # the suite's own options by name
@@ -175,17 +172,13 @@ class Record(Tabled, Part):
 
     def summary(self, name: str) -> dict[str, Estimate]:
         """Returns the metrics of a model, of all suites."""
-        return {
-            among_all(suite, metric): cell
-            for suite, by_model in self.suites.items()
-            for metric, cell in by_model.get(name, {}).items()
-        }
+        return {metric: cell for by_model in self.suites.values() for metric, cell in by_model.get(name, {}).items()}
 
     def differences(self) -> Mapping[tuple[str, str], dict[str, Estimate]]:
         """Returns the differences between two models, of all suites, by their names."""
         found: dict[tuple[str, str], dict[str, Estimate]] = {}
         for each in self.comparisons:
-            found.setdefault((each.model, each.baseline), {})[among_all(each.suite, each.metric)] = each.difference
+            found.setdefault((each.model, each.baseline), {})[each.metric] = each.difference
         return found
 
     def lines(self) -> Iterator[Line]:
@@ -200,13 +193,3 @@ class Record(Tabled, Part):
     def __str__(self) -> str:
         told = [each.sentence(each.metric) for each in self.comparisons if each.difference.verdict()]
         return "\n".join([*told, Tabled.__str__(self)])
-
-
-def among_all(suite: str, metric: str) -> str:
-    """Names a metric of a suite among those of all: tasks of the harness share names, so these are behind the task.
-
-    Example:
-        >>> among_all("accuracy", "answered"), among_all("lm-eval:arc_easy", "acc")
-        ('answered', 'lm-eval:arc_easy/acc')
-    """
-    return f"{suite}/{metric}" if suite.startswith(HARNESS) else metric

@@ -33,8 +33,8 @@ def read_condition(text: str, rule: str) -> Condition:
     """Reads a condition; the `UserError` of another text begins with the rule.
 
     Example:
-        >>> tuple(read_condition("acc.low >= .5", "")), tuple(read_condition("lm-eval:arc/acc<1", ""))
-        (('acc', 'low', '>=', 0.5), ('lm-eval:arc/acc', None, '<', 1.0))
+        >>> tuple(read_condition("acc.low >= .5", "")), tuple(read_condition("reward/length<1", ""))
+        (('acc', 'low', '>=', 0.5), ('reward/length', None, '<', 1.0))
     """
     parsed = _FORM.fullmatch(text)
     try:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from align.evaluation.statistics.item_means import Codes, ItemMean, alike
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values, wilson_interval
 
-NAMED_GROUPS = ("common", "counter")  # of data that says itself where its shortcut holds
 SPREADS = ("worst_group", "group_gap", "group_std")  # of shares
 
 
@@ -59,12 +58,6 @@ def set_accuracy(sets: Sequence[str | None], groups: Sequence[str | None], accur
         return {}
     means = {"set_accuracy": ItemMean((np.array([accuracy[each].prod() for each in kept]),))}
     return means | by_group(means, [groups[each[0]] for each in kept])
-
-
-def counter_drop(groups: Sequence[str | None], accuracy: Values) -> ItemMean:
-    """Subtracts the accuracy where a shortcut leads astray (group `counter`) from that where it helps (`common`)."""
-    parts = _split(groups, accuracy)
-    return ItemMean(tuple(parts[name] for name in NAMED_GROUPS), (1.0, -1.0))
 
 
 def spread_of_groups(

@@ -5,23 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from align.evaluation.record import Record
-from align.evaluation.record.record import AskingProfile, among_all
+from align.evaluation.record.record import AskingProfile
 from align.report.charts.curve import Curve, draw_curves
 from align.report.evaluation.items import Row as ItemRow
 from align.report.evaluation.items import cut, note_items, pick_outcomes
 from align.report.evaluation.measured import Cells, Numbers, best_of, curve_of, verdicts
-from align.report.evaluation.view import SUITES, EvaluationView, Item, Option, Section, Side
+from align.report.evaluation.view import EvaluationView, Item, Option, Section, Side
 from align.report.run.finding import Finding, percent
 
 # The headline: is it better, and for the right reason? Where a suite was not run its rows are missing.
 _HEADLINE = (
-    "accuracy", "set_accuracy", "worst_group", "counter_drop", "rotation_robust_accuracy",
+    "accuracy", "set_accuracy", "worst_group", "rotation_robust_accuracy",
     "option_shuffle_consistency", "trace_answer_consistency", "cr_wa", "trace_reliance", "modality_reliance/no_images",
     "modality_reliance/other_images", "modality_reliance/shuffled_frames",
     "letter_or_answer_in_trace", "letter_bias", "answered",
 )  # fmt: skip
 _VERDICTS = ("accuracy", "option_shuffle_consistency", "trace_reliance", "modality_reliance/no_images")
-_SHARES_OF_OTHERS = ("acc", "acc_norm", "exact_match")
 _HALF = 0.5
 _WIDE = 0.05  # half an interval around a difference
 _LETTER, _LETTER_GAP = "letter_share/", 0.1  # total variation between the letters answered and those of the gold
@@ -43,11 +42,12 @@ def of_questions(path: Path, record: Record, numbers: Numbers) -> EvaluationView
     """Arranges what the page has of its own."""
     about, picked = record.about, pick_outcomes(path, numbers.names, record.paired, question_item, needs=("correct",))
     told = {metric: numbers.words.label(metric) for metric in _VERDICTS if numbers.of_first(metric) is not None}
+    measured = {metric for cells in numbers.values.values() for metric, cell in cells.items() if cell is not None}
     profile = about.profile
     return EvaluationView(
         noun="questions",
-        main=_present(record, numbers.values),
-        shares=_shares(record),
+        main=[metric for metric in _HEADLINE if metric in measured],
+        shares={metric for metric in measured if not metric.endswith("/proxy")},  # and differences of shares
         verdict=verdicts(numbers, told, told, record.paired),
         findings=find_problems(numbers.values),
         few=list(too_few(about.data.questions, numbers.differences)),
@@ -66,29 +66,6 @@ def of_questions(path: Path, record: Record, numbers: Numbers) -> EvaluationView
             "those whose answers change when the options are reordered, then wrong and right ones",
         ),
     )
-
-
-def _present(record: Record, values: Cells) -> list[str]:
-    """Lists the headline's metrics that were measured; of other suites the first metric stands for all."""
-    measured = {metric for cells in values.values() for metric, cell in cells.items() if cell is not None}
-    firsts = [
-        next((among_all(name, metric) for cells in suite.values() for metric in cells), "")
-        for name, suite in record.suites.items()
-        if name not in SUITES
-    ]
-    return [metric for metric in (*_HEADLINE, *firsts) if metric in measured]
-
-
-def _shares(record: Record) -> set[str]:
-    """Lists the metrics that are shares, or differences of shares; of another harness's those that count rows."""
-    return {
-        name
-        for suite, by_model in record.suites.items()
-        for cells in by_model.values()
-        for metric in cells
-        if (metric.partition("/")[0] in _SHARES_OF_OTHERS if suite not in SUITES else not metric.endswith("/proxy"))
-        for name in (metric, among_all(suite, metric))
-    }
 
 
 def too_few(questions: int, differences: Cells) -> Iterator[str]:

@@ -28,7 +28,6 @@ _MEANINGS = {
     "macro_accuracy": ("Macro accuracy", "mean of the groups' accuracies, each group counts the same", HIGH),
     "set_accuracy": ("Set accuracy", "contrast sets all of whose questions are right", HIGH),
     "set_accuracy/": ("Set accuracy in a group", "of the sets of one group", HIGH),
-    "counter_drop": ("Counter-drop", "accuracy in the group `common` minus that in `counter`", LOW),
     "option_shuffle_consistency_one": ("Option-shuffle consistency, one shuffle", "answers that stay, from the same "
         "trace, after one shuffle", HIGH),
     "option_shuffle_consistency": ("Option-shuffle consistency", "answers that stay, from the same trace, over all M "

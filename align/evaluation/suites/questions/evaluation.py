@@ -16,7 +16,6 @@ from align.evaluation.record import Record
 from align.evaluation.record.details import Unscored
 from align.evaluation.record.record import About, AskingProfile, HelperModel, Warned
 from align.evaluation.results import arrange, image_paths, pair_answers
-from align.evaluation.statistics.group_metrics import NAMED_GROUPS
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suite import LoadedRows
 from align.evaluation.suites.questions import QuestionOptions
@@ -123,7 +122,6 @@ def finish(
     """Arranges what was answered."""
     options, settings, questions = run.options, loaded.task.settings, loaded.rows
     results = {name: result for name, (result, _) in answers.items()}
-    common, counter = NAMED_GROUPS if set(NAMED_GROUPS) <= loaded.groups.keys() else (None, None)
     verifier: HelperModel | None = None
     if options.verifier is not None:
         verifier = HelperModel(path=options.verifier, fingerprint=fingerprint(options.verifier))
@@ -136,8 +134,6 @@ def finish(
         profile=profile,
         judge=run.source(JUDGE),
         verifier=verifier,
-        common_group=common,
-        counter_group=counter,
     )
     about.data.unshufflable = sum(not can_shuffle(each.options) for each in questions)
     about.data.gold_letters = counted(LETTERS[each.answer] for each in questions)

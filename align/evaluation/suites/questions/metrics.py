@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from align.evaluation.statistics.group_metrics import (
-    NAMED_GROUPS,
     accuracy_by_group,
-    counter_drop,
     set_accuracy,
     spread_of_groups,
 )
@@ -49,8 +47,6 @@ def accuracy_suite(items: Sequence[ItemResult], num_samples: int = 1, sets: Sequ
     answered = np.array([float(item.first_choice is not None) for item in items])
     groups = [item.group for item in items[::num_samples]]
     means = accuracy_by_group(groups, right) | {"answered": ItemMean((per_question(answered, num_samples),))}
-    if set(NAMED_GROUPS) <= set(groups):
-        means["counter_drop"] = counter_drop(groups, right)
     means |= set_accuracy(sets, groups, right)
     return Measured(means, spread_of_groups(groups, right))
 
