@@ -33,7 +33,7 @@ def test_a_solver_is_right_consistent_and_needs_no_trace():
     assert all(found[f"same_answer/{name}"] == 1 for name in CONDITIONS if name != "other")
     assert np.isnan(found["same_answer/other"])  # every trace is the same, so there is no other one
     assert found["trace_reliance"] == found["letter_in_trace"] == found["answer_in_trace"] == 0
-    assert found["trace_stated"] == found["letter_bias"] == found["group_std"] == 0
+    assert found["trace_stated"] == found["letter_bias"] == 0
     assert np.isnan(found["trace_answer_consistency"])
 
 
@@ -86,7 +86,6 @@ def test_always_a_is_right_where_a_is_and_biased_by_all_the_others():
     assert found["accuracy/common"] == pytest.approx(1 / 3)
     assert found["accuracy/counter"] == found["worst_group"] == 0
     assert found["group_gap"] == pytest.approx(1 / 3)
-    assert found["group_std"] == pytest.approx(1 / 6)
 
 
 def test_a_constant_liar_is_consistent_and_always_wrong_against_its_own_trace():

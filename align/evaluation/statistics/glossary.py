@@ -18,7 +18,6 @@ SHARED = {
     "answered": Meaning("Answered", "responses with exactly one valid answer", HIGH),
     "worst_group": Meaning("Worst group", "accuracy of the group with the lowest one", HIGH),
     "group_gap": Meaning("Group gap", "accuracy of the best group minus that of the worst", LOW),
-    "group_std": Meaning("Group spread", "standard deviation of the groups' accuracies", LOW),
     "accuracy_from/": Meaning("Accuracy from a changed trace", "second answers from that trace that are right", None),
     "trace_reliance": Meaning("Trace reliance", "accuracy from the own trace minus from none; 0 if the trace is "
         "decoration", None),

@@ -1,6 +1,5 @@
-"""Metrics by group of items: the worst group, how far groups lie apart, and what a shortcut is worth."""
+"""Metrics by group of items: the worst group, and how far groups lie apart."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from align.evaluation.statistics.item_means import Codes, ItemMean, alike
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values, wilson_interval
 
-SPREADS = ("worst_group", "group_gap", "group_std")  # of shares
+SPREADS = ("worst_group", "group_gap")  # of shares
 
 
 def by_group(means: Mapping[str, ItemMean], groups: Sequence[str | None]) -> dict[str, ItemMean]:
@@ -63,9 +62,9 @@ def set_accuracy(sets: Sequence[str | None], groups: Sequence[str | None], accur
 def spread_of_groups(
     groups: Sequence[str | None], accuracy: Values, clusters: Codes | None = None
 ) -> dict[str, Estimate]:
-    """Estimates `worst_group`, `group_gap` (best minus worst) and `group_std` (of the groups' accuracies, over G).
+    """Estimates `worst_group` and `group_gap`, best minus worst.
 
-    A minimum or a spread of noisy values is biased, which a bootstrap repeats and does not cover. The intervals hold
+    A minimum or a gap of noisy values is biased, which a bootstrap repeats and does not cover. The intervals hold
     for the accuracies of all groups at once: each group gets one at level 0.95^(1/G), and an end is the least or
     greatest value that accuracies inside those can have. Items of one of the `(N,)` clusters count as if they were the
     same.
@@ -84,33 +83,7 @@ def spread_of_groups(
     return {
         "worst_group": Estimate(float(means.min()), float(low.min()), float(high.min()), n),
         "group_gap": Estimate(float(np.ptp(means)), smallest_gap, float(high.max() - low.min()), n),
-        "group_std": Estimate(float(means.std()), *std_in_box(low, high), n),
     }
-
-
-def std_in_box(low: Values, high: Values) -> tuple[float, float]:
-    """Bounds the standard deviation of G numbers that lie between `low` and `high` each.
-
-    It is the least root mean square distance from a point. The lower bound is reached; the upper one may lie a little
-    above what is possible for more than two numbers.
-
-    Example:
-        >>> std_in_box(np.array([0.0, 0.5]), np.array([0.2, 0.9]))
-        (0.15, 0.45)
-    """
-    from scipy.optimize import minimize_scalar
-
-    def nearest(point: float) -> float:
-        return float(np.mean((np.clip(point, low, high) - point) ** 2))
-
-    def farthest(point: float) -> float:
-        return float(np.mean(np.maximum(point - low, high - point) ** 2))
-
-    ends = (float(low.min()), float(high.max()))
-    found = [
-        minimize_scalar(of, bounds=ends, method="bounded", options={"xatol": 1e-9}).fun for of in (nearest, farthest)
-    ]
-    return round(math.sqrt(max(0.0, found[0])), 6), round(math.sqrt(found[1]), 6)
 
 
 def _split(groups: Sequence[str | None], values: Values) -> dict[str, Values]:
