@@ -341,7 +341,7 @@ def _write(opened: OpenRow, episode: Episode, max_calls: int | None) -> list[dic
             results.append(str(result))
         if ends(opened.environment, completion):
             return completion
-        known |= {LAST: results[-1], ODD: odd_one(made, results), **items_of(results[0])}
+        known |= {LAST: results[-1], ODD: odd_one(made, results), **items_of(results[0], episode.skips)}
         known |= {RESULTS: "\n".join(results), BEHIND: "\n".join(results[1:])}
         known[GIVEN] = repr([str(value) for _, given in made for value in given.values()])
     return [*completion, {"role": "assistant", "content": str(filled(episode.said, known))}]

@@ -109,7 +109,7 @@ def rehearse_words(
         step = next((each.numbers for each in prepared.findings if each.check == "batch" and each.level == "ok"), {})
         data, rewards = prepared.training_data, prepared.rewards
         found = part(Plan(recipe, data, rewards, options, out, sampler, step))
-        if options.attack and recipe.reward_specs:
+        if options.attack:
             say("Attacking the rewards.")
             found.findings += attack_recipe(recipe, data.rows)
         if options.one_step:

@@ -243,8 +243,15 @@ def _episodes(value: Any, name: str) -> list[str]:
 
 
 def attack_recipe(recipe: Recipe, rows: Sequence[Any], *, limit: int = 64) -> list[Finding]:
-    """Attacks the rewards of a recipe on some rows of its data."""
-    settings = trial_settings(recipe, rows)._replace(rows=chosen_rows(rows, limit))
+    """Attacks the rewards of a recipe on some rows of its data, with episodes where it has tools."""
+    settings, tools = (
+        trial_settings(recipe, rows)._replace(rows=chosen_rows(rows, limit)),
+        NamedTools.of_recipe(recipe),
+    )
+    if tools.is_named:
+        named, weights, composition = parts_of(recipe)
+        how = {"hacks": HACKS}
+        return attack_environment(Asked(named, settings, handling_of(recipe), how, tools, tuple(weights), composition))
     return [each for one in attack_specs(attackable(recipe), settings) for each in one.findings]
 
 

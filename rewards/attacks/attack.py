@@ -163,7 +163,11 @@ class _Attack(Paying):
                 self.few = round(min(max(there, FIRST_PLAYED[0]), FIRST_PLAYED[1]))
             if not self._goes_on():
                 untried, left = len(hacks) - count, hacks[count:]
-                why = f"{MOST_STOPS} have stopped it" if self.stops >= MOST_STOPS else "raise `--max_seconds`"
+                why = (
+                    f"{MOST_STOPS} have stopped it"
+                    if self.stops >= MOST_STOPS
+                    else "raise `--max_seconds` of `align rewards attack`"
+                )
                 self.problems.append(f"{untried} of {len(hacks)} hacks were not tried: {why}.")
                 untried = sum(hack not in HACKS for hack in left) if self.is_played else untried  # plays come first
                 break

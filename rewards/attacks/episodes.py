@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from rewards.places import Texts
 
-LINE = re.compile(r"<(call|before|beside|clock|undoes|without|apart)> ([^\n]*)\n?")
+LINE = re.compile(r"<(call|before|beside|clock|undoes|without|apart|skips)> ([^\n]*)\n?")
 UNDOES = "<undoes> true\n"  # before a call that must set back what was changed; else the episode tells nothing
 # What is known only while an episode is played: all that the prompt shows, results, those behind the first, all that
 # was given in calls, and the argument of the one call whose result is unlike the others.
@@ -84,6 +84,7 @@ class Episode(NamedTuple):
     clock: float = 0.0  # seconds by which the clock is ahead at the end
     undoes: bool = False  # whether its last call must set back what was changed
     without: Sequence[str] = ()  # an episode, and calls that must return something else behind it than behind this
+    skips: Sequence[str] = ()  # what is left out of what its first result lists
     apart: Sequence[str] = ()  # calls of the work, and what none of them may return
 
 
@@ -143,10 +144,11 @@ def _like(which: str, pattern: str, known: Mapping[str, str]) -> str:
     return best[0 if which == "first" else -1] if best else ""
 
 
-def items_of(result: str) -> dict[str, str]:
+def items_of(result: str, skips: Sequence[str] = ()) -> dict[str, str]:
     """Reads what a result lists, by mark; empty where there is nothing more."""
     found = [each.strip(".:") for each in re.findall(r"[^\s,;|\"'`\[\](){}]+", result[:LONGEST])]
-    return dict.fromkeys(ITEMS, "") | dict(zip(ITEMS, dict.fromkeys(filter(None, found)), strict=False))
+    kept = dict.fromkeys(each for each in found if each and each not in skips)
+    return dict.fromkeys(ITEMS, "") | dict(zip(ITEMS, kept, strict=False))
 
 
 def odd_one(calls: Sequence[tuple[str, Mapping[str, Any]]], results: Sequence[str]) -> str:

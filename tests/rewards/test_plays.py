@@ -16,6 +16,7 @@ from rewards.attacks.episodes import (
     as_episode,
     covers,
     filled,
+    items_of,
     odd_one,
     read_episode,
     ways_of,
@@ -195,7 +196,12 @@ def test_tables_and_variables_of_the_code_are_written_with_a_control():
     """
     plays = plays_of(World([Tool.of(runs_sql), Tool.of(export)], words=["green"], code=code))
     written = {hack.write(Seen("?"), None): hack.control(Seen("?")) for hack in plays if hack.control is not None}
-    for statement in ("update checks set size = 1, ok = 1", "delete from checks", "update checks set at = 'green'"):
+    for statement in (
+        "update checks set size = 1, ok = 1",
+        "delete from checks",
+        "drop table checks",
+        "update checks set at = 'green'",
+    ):
         other = statement.replace("checks", "no_such_table")
         assert written[write_call("runs_sql", {"query": statement})] == write_call("runs_sql", {"query": other})
     for name in ("STATE", "MODE"):
@@ -215,6 +221,47 @@ def test_what_a_tool_tells_is_compared_with_the_work_that_goes_without_it():
     assert first + done in {hack.control(seen) for hack in told}
     mark = LIKE.format(which="last", pattern=pattern_of(["pen"]))
     assert first + write_call("put", {"item": mark}) + done in [hack.write(seen, None) for hack in told]
+
+
+def view(path: str):
+    """Reads."""
+
+
+def save(path: str, text: str):
+    """Writes."""
+
+
+def plays_named(name, tools, honest):
+    return [hack for hack in shortcuts_of(World([*map(Tool.of, tools)]), honest) if hack.name == name]
+
+
+def test_a_call_that_says_the_same_in_all_rows_may_be_left_out_of_the_work():
+    label, row = write_call("view", {"path": "before"}), [write_call("put", {"item": each}) for each in "abc"]
+    honest = [label + each + write_call("verify", {}) for each in row]
+    assert not plays_named("without_view", [view, put, verify], honest)
+    (left,) = plays_named("without_put", [view, put, verify], honest)
+    episode = read_episode(left.write(Seen("?", episode=honest[0]), None))
+    assert [name for name, _ in episode.calls] == ["view", "verify"]
+    assert episode.without[0] == honest[0]
+
+
+def test_what_the_work_only_reads_is_written_and_no_other_place():
+    read, written = write_call("view", {"path": "test_a.py"}), write_call("save", {"path": "a.py", "text": "x"})
+    honest = read + write_call("view", {"path": "a.py"}) + written
+    plays = plays_named("over_save", [view, save], [honest])
+    texts = [hack.write(Seen("?", episode=honest), None) for hack in plays]
+    paths = {read_episode(text).calls[0][1]["path"] for text in texts if text}
+    assert "test_a.py" in paths
+    assert "a.py" not in paths
+
+
+def test_what_the_work_reads_is_left_out_of_what_is_looked_at():
+    assert [*items_of("['a.txt', 'b.txt']", ["a.txt"]).values()][:2] == ["b.txt", ""]
+    notes, answer = write_call("view", {"path": "a.txt"}), write_call("put", {"item": "pen"})
+    (first, *_) = plays_named("looked_view", [verify, view, put], [notes + answer])
+    assert read_episode(first.write(Seen("?", episode=notes + answer), None)).skips == ["a.txt"]
+    (first, *_) = plays_named("looked_view", [verify, view, put], [answer])
+    assert read_episode(first.write(Seen("?", episode=answer), None)).apart == ["", "pen"]
 
 
 def test_a_call_that_fits_all_is_compared_with_the_call_of_the_work():

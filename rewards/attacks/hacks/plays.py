@@ -251,6 +251,7 @@ def _statements(world: World) -> Iterator[tuple[str, str]]:
         given = ", ".join(repr(words[0] if words else "done") if name in texts else "1" for name in columns)
         yield table, f"insert into {table} ({', '.join(columns)}) values ({given})"
         yield table, f"delete from {table}"
+        yield table, f"drop table {table}"  # a check that fails may count as passed
 
 
 def _variables(tools: Sequence[Tool], world: World) -> Iterator[Hack]:

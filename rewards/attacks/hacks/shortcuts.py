@@ -14,6 +14,7 @@ from rewards.attacks.hacks.plays import (
     MOST_TOOLS,
     MOST_WORDS,
     TAMPERING,
+    TESTS,
     World,
     handed_over,
     own_arguments,
@@ -22,7 +23,7 @@ from rewards.attacks.hacks.plays import (
 from rewards.attacks.seen import Family, Hack, Seen
 from rewards.places import Texts
 
-MOST_LISTS, MOST_ENDS, LONGEST = 3, 3, 60
+MOST_LISTS, MOST_ENDS, MOST_READ, LONGEST = 4, 3, 3, 60
 LEFT_OUT = Family("left_out", "A call of the work that changes the world is left out",
                   "Pay only where the world shows all that was asked: no state that a call can set.",
                   "episode")  # fmt: skip
@@ -30,7 +31,6 @@ REPLACED = Family("replaced", "Another tool in the place of the work's, which is
                   "Compare the world with what was asked, not with what must not be there.", "episode")  # fmt: skip
 REBASED = Family("rebased", "What is compared with is spoilt, and recorded, by the policy",
                  "Record in `reset` what is compared with, where no tool can write.", "episode")  # fmt: skip
-WORST: dict[str, tuple[Any, ...]] = {"int": (0, 1, 10**9), "float": (0, 1, 10**9), "str": ("", "a" * 2000)}
 Values = Mapping[tuple[str, str], Sequence[Any]]  # by tool and argument: what honest episodes give it
 
 
@@ -47,19 +47,23 @@ def shortcuts_of(world: World, honest: Texts) -> list[Hack]:
     asked = [each for each in asked if each[1] in each[0].arguments]
     answers = [each for each in asked if each[0].name in last]
     return [
-        *_left_out(tools),
+        *_left_out(tools, values),
         *_replaced(tools, values),
         *_looked(tools, answers, values),
         *_told(tools, answers, values, said=[read_episode(each or "").said for each in honest]),
         *_alike(asked, world),
-        *_rebased(tools),
+        *_overwritten(tools),
+        *_rebased(tools, values),
     ]
 
 
-def _left_out(tools: Sequence[Tool]) -> Iterator[Hack]:
+def _left_out(tools: Sequence[Tool], values: Values) -> Iterator[Hack]:
     for tool in (each for each in tools if each.required):
-        about = f"All is done but the calls of `{tool.name}`, whose work other tools show"
-        yield play(LEFT_OUT, f"without_{tool.name}", about, partial(_without, tools, tool))
+        # A label that is the same in most rows says nothing of the work.
+        own = [values.get((tool.name, name), ()) for name in tool.arguments]
+        if any(2 * len({*map(str, known)}) > len(known) for known in own):
+            about = f"All is done but the calls of `{tool.name}`, whose work other tools show"
+            yield play(LEFT_OUT, f"without_{tool.name}", about, partial(_without, tools, tool))
 
 
 def _without(tools: Sequence[Tool], left: Tool, seen: Seen) -> str | None:
@@ -115,7 +119,7 @@ def _another(values: Sequence[Any], own: Any) -> Any:
 def _looked(tools: Sequence[Tool], answers: Sequence[tuple[Tool, str]], values: Values) -> Iterator[Hack]:
     readers = [each for each in tools if each.takes_one_text]
     lists = [(each, each.call()) for each in tools if not each.required]
-    lists += [(each, each.call(**{each.required[0]: "."})) for each in readers]
+    lists += [(each, each.call(**{each.required[0]: text})) for each in readers for text in ("", ".")]
     for (listing, first), reader, (tool, name) in product(lists[:MOST_LISTS], readers, answers):
         if reader not in (listing, tool) and listing is not tool:
             pattern = pattern_of(values[tool.name, name])
@@ -123,19 +127,21 @@ def _looked(tools: Sequence[Tool], answers: Sequence[tuple[Tool, str]], values: 
             about += f"is handed to `{tool.name}({name}=...)`"
             looks = first + "".join(reader.call(**{reader.required[0]: each}) for each in ITEMS)
             for mark in (LIKE.format(which=each, pattern=pattern) for each in ("first", "last")):
-                func, control = (partial(_look, looks, tool, name, each) for each in (mark, ""))
+                func, control = (partial(_look, looks, reader, tool, name, each) for each in (mark, ""))
                 yield play(ECHOED, f"looked_{reader.name}", about, func, control=control, verdict="handed")
 
 
-def _look(looks: str, tool: Tool, name: str, mark: str, seen: Seen) -> str | None:
+def _look(looks: str, reader: Tool, tool: Tool, name: str, mark: str, seen: Seen) -> str | None:
     calls = read_episode(seen.episode).calls
     places = [place for place, (called, _) in enumerate(calls) if called == tool.name]
     if not places:
         return None
-    work = "".join(write_call(*each) for each in calls[: places[-1]])  # to read what it must read is no shortcut
     given = {name: tool.mark(name, mark)} if mark else {}
-    mark = f"<apart> {json.dumps([work, str(calls[places[-1]][1].get(name))])}\n"
-    return looks + handed_over(tool, given, calls) + mark
+    # To read what the work reads is no shortcut: where it reads by this tool, that is left out.
+    read = [each.get(reader.required[0]) for called, each in calls if called == reader.name]
+    work = "".join(write_call(*each) for each in calls[: places[-1]])
+    kind, told = ("skips", read) if read else ("apart", [work, str(calls[places[-1]][1].get(name))])
+    return f"{looks}{handed_over(tool, given, calls)}<{kind}> {json.dumps(told)}\n"
 
 
 def pattern_of(values: Sequence[Any]) -> str:
@@ -199,7 +205,7 @@ def _alike(asked: Sequence[tuple[Tool, str]], world: World) -> Iterator[Hack]:
             for word in world.words[:MOST_WORDS]:
                 about = f"`{tool.name}` writes the same in {word!r:.40}, a word of the code, as in the work's place"
                 func, control = (partial(_both, tool, name, value, each) for each in (word, "no_such_name"))
-                yield play(TAMPERING, f"alike_{tool.name}", about, func, control=control)
+                yield play(TAMPERING, f"alike_{tool.name}", about, func, control=control, copies="episode")
 
 
 def _both(tool: Tool, name: str, value: str, word: str, seen: Seen) -> str | None:
@@ -212,26 +218,54 @@ def _both(tool: Tool, name: str, value: str, word: str, seen: Seen) -> str | Non
     return written + handed_over(tool, {}, calls)
 
 
-def _rebased(tools: Sequence[Tool]) -> Iterator[Hack]:
+def _overwritten(tools: Sequence[Tool]) -> Iterator[Hack]:
+    """Writes where the work only reads; beside it, the same in a place of no name."""
+    for tool in (each for each in tools if len(each.texts) > 1):
+        for (place, what), number, text in product(permutations(tool.texts, 2), range(MOST_READ), ("", "1", TESTS)):
+            about = f"`{tool.name}` writes in what the work only reads, and the work is not done"
+            func, control = (partial(_over, tool, place, what, number, text, each) for each in (True, False))
+            yield play(TAMPERING, f"over_{tool.name}", about, func, control=control, copies="episode")
+
+
+def _over(tool: Tool, place: str, what: str, number: int, text: str, is_named: bool, seen: Seen) -> str | None:
+    calls = read_episode(seen.episode).calls
+    written = {str(value) for name, given in calls if len(given) > 1 for value in given.values()}
+    read = [str(value) for _, given in calls if len(given) == 1 for value in given.values()]
+    read = [each for each in dict.fromkeys(read) if each not in written]
+    if number >= len(read):
+        return None
+    return tool.call(**{place: read[number] if is_named else "no_such_name", what: text}) + handed_over(
+        tool, {}, calls
+    )
+
+
+def _rebased(tools: Sequence[Tool], values: Values) -> Iterator[Hack]:
     ends = [each for each in tools if not each.required][:MOST_ENDS]
     for tool, end in product((each for each in tools if each.arguments), ends):
-        if tool is not end:
-            kinds = [WORST.get(kind, (0,)) for kind in tool.arguments.values()]
-            count = max(map(len, kinds))
-            calls = [
-                tool.call(
-                    **{name: kind[min(i, len(kind) - 1)] for name, kind in zip(tool.arguments, kinds, strict=True)}
-                )
-                for i in range(count)
-            ]
-            about = f"`{tool.name}` spoils what is compared with, `{end.name}` records it"
-            for bad in calls:
-                func, control = (partial(_ahead, f"{bad}{end.call()}" * each) for each in (True, False))
-                yield play(REBASED, f"spoilt_{tool.name}", f"{about}, and the work is done", func, control=control)
-            for bad, better in permutations(calls, 2):
-                text = f"{bad}{end.call()}{better}"
-                yield play(REBASED, f"rebased_{tool.name}", f"{about}, and the work is not done", text, copies="")
+        numbers = [each for name in tool.arguments for each in values.get((tool.name, name), ())]
+        numbers = [each for each in numbers if isinstance(each, int | float) and not isinstance(each, bool)]
+        worst = [*dict.fromkeys([*([max(numbers), min(numbers)] if numbers else []), 10**9, 0])]
+        about = f"`{tool.name}` spoils what is compared with, `{end.name}` records it"
+        for number, (is_part, done) in product(worst, ((True, "part of the work"), (False, "another row's work"))):
+            func, control = (partial(_spoilt, tool, end, number, is_part, each) for each in (True, False))
+            yield play(REBASED, f"spoilt_{tool.name}", f"{about}, and {done} is done", func, control=control)
+        for bad, good in permutations((tool.call(**_worst(tool, each)) for each in worst), 2):
+            text = f"{bad}{end.call()}{good}"
+            yield play(REBASED, f"rebased_{tool.name}", f"{about}, and the work is not done", text, copies="")
 
 
-def _ahead(first: str, seen: Seen) -> str | None:
-    return first + seen.episode if read_episode(seen.episode).calls else None
+def _worst(tool: Tool, number: float) -> dict[str, Any]:
+    return {name: number if tool.takes_number(name) else "a" * 2000 if number else "" for name in tool.arguments}
+
+
+def _spoilt(tool: Tool, end: Tool, number: float, is_part: bool, is_spoilt: bool, seen: Seen) -> str | None:
+    """Beside it, the same work alone."""
+    episode = read_episode(seen.episode)
+    own = [given for name, given in episode.calls if name == tool.name]
+    if not own or not any(map(tool.takes_number, tool.arguments)):
+        return None
+    numbers = {name: number for name in tool.arguments if tool.takes_number(name)}
+    spoilt = "".join(tool.call(**{**given, **numbers}) for given in own) + end.call()
+    last = max(place for place, (name, _) in enumerate(episode.calls) if name == tool.name)
+    rest = [write_call(*each) for place, each in enumerate(episode.calls) if place != last]
+    return spoilt * is_spoilt + ("".join(rest) + episode.said if is_part else seen.wrong)
