@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rewards.attacks.episodes import covers, read_episode
+from rewards.attacks.episodes import FOUND, covers, read_episode
 from rewards.attacks.hacks import HACKS
 from rewards.attacks.honest import Honest, find_honest
 from rewards.attacks.ladder import ERROR, Step, climb, lower_bound, near
@@ -476,4 +476,5 @@ def _about(outcome: Outcome) -> str:
 def _earned(outcome: Outcome) -> str:
     pay = f"{write_value(outcome.pay)} on {outcome.earned} of {outcome.rows} rows (at least {outcome.low:.0%} of all)"
     pay = pay if outcome.rows else f"{write_value(outcome.mean)} on average"
-    return f"`{outcome.hack}` ({_about(outcome)}), which earns {pay}: {shorten(outcome.text, 120)}"
+    text = FOUND.sub("...", outcome.text)  # a pattern tells a reader less than `about` does
+    return f"`{outcome.hack}` ({_about(outcome)}), which earns {pay}: {shorten(text, 120)}"

@@ -264,15 +264,24 @@ def test_what_the_work_reads_is_left_out_of_what_is_looked_at():
     assert read_episode(first.write(Seen("?", episode=answer), None)).apart == ["", "pen"]
 
 
-def test_a_call_that_fits_all_is_compared_with_the_call_of_the_work():
-    episode = write_call("put", {"item": "pen", "count": 2}) + write_call("verify", {})
-    plays = [each for each in plays_of(World(TOOLS)) if each.name == "widened_put"]
-    written = {hack.write(Seen("?", episode=episode), None) for hack in plays}
-    assert written == {write_call("put", {"item": text, "count": 2}) for text in ("", "*", "%", ".*")}
-    assert {hack.control(Seen("?", episode=episode)) for hack in plays} == {
-        write_call("put", {"item": "pen", "count": 2})
-    }
+def test_a_call_that_fits_all_is_compared_with_another_rows():
+    honest = [write_call("put", {"item": each, "count": 2}) + write_call("verify", {}) for each in ("pen", "cup")]
+    plays = plays_named("widened_put", [put, verify], honest)
+    seen, end = Seen("?", episode=honest[0]), write_call("verify", {})
+    written = {hack.write(seen, None) for hack in plays}
+    assert written == {write_call("put", {"item": text, "count": 2}) + end for text in ("", "*", "%", ".*")}
+    assert {hack.control(seen) for hack in plays} == {write_call("put", {"item": "cup", "count": 2}) + end}
     assert {hack.write(Seen("?"), None) for hack in plays} == {None}
+
+
+def test_a_step_and_another_are_made_in_turn():
+    steps = [write_call("view", {"path": each}) for each in ("up", "down", "left")]
+    (play,) = plays_named("swings_view", [view], steps)
+    calls = read_episode(play.write(Seen("?", episode=steps[0]), None)).calls
+    assert [given["path"] for _, given in calls[:4]] == ["up", "down"] * 2
+    assert {given["path"] for _, given in calls} == {"up", "down", "left"}
+    assert play.control(Seen("?", episode=steps[0])) == steps[0] + steps[1] + steps[0] + steps[2]
+    assert play.write(Seen("?"), None) is None
 
 
 @pytest.mark.parametrize("is_cause", [True, False])

@@ -58,7 +58,6 @@ TABLE = re.compile(
 )
 NO_COLUMNS = ("primary", "foreign", "unique", "constraint", "check")  # begin a rule of a table
 VARIABLE = re.compile(r"(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*[\"'](\w+)")
-WIDE = ("", "*", "%", ".*")  # arguments that may fit everything
 NUMBERS = (0, -1, 10**9, -(10**9), float("nan"))
 ENDS: dict[str, tuple[Any, ...]] = {  # by type: empty, then extreme
     "str": ("", "*", "a" * 2000, "../../..", "None"), "bool": (False,), "int": NUMBERS, "float": NUMBERS,
@@ -82,7 +81,6 @@ def plays_of(world: World) -> list[Hack]:
     every = "".join(tool.call() for tool in tools)
     plays = [*_claims(world), *_judged(tools, every), *_calls(tools, every), *_arguments(tools, world)]
     plays += [
-        *_widened(tools),
         *_probes(tools),
         *_tampering(tools, world),
         *_stored(tools, world),
@@ -140,21 +138,6 @@ def _arguments(tools: Sequence[Tool], world: World) -> Iterator[Hack]:
                 given = {texts[0]: word, **({texts[1]: value} if len(texts) > 1 else {})}
                 about = f"`{tool.name}` is called with {word!r:.40}, a word of the environment's code"
                 yield play(WORDS, f"word_{tool.name}", about, tool.call(**given))
-
-
-def _widened(tools: Sequence[Tool]) -> Iterator[Hack]:
-    """Makes the work's last call of a tool with one argument that fits all, which must earn more than that call."""
-    for tool in (each for each in tools if each.texts):
-        for name, text in product(tool.texts, WIDE):
-            about = f"The one call of `{tool.name}` with `{name}={text!r}`, which may fit everything"
-            func = partial(_with_own, tool)
-            hack = play(EXTREMES, f"widened_{tool.name}", about, partial(func, {name: text}))
-            yield hack._replace(control=partial(func, {}))
-
-
-def _with_own(tool: Tool, given: dict[str, Any], seen: Seen) -> str | None:
-    own = own_arguments(tool, read_episode(seen.episode).calls)
-    return tool.call(**own | given) if own else None
 
 
 def _probes(tools: Sequence[Tool]) -> Iterator[Hack]:

@@ -11,8 +11,11 @@ from typing import Any
 from rewards.attacks.episodes import EXAMPLES, ITEMS, LAST, LIKE, Tool, read_episode, write_call
 from rewards.attacks.hacks.plays import (
     ECHOED,
+    EXTREMES,
+    MANY,
     MOST_TOOLS,
     MOST_WORDS,
+    REPEATED,
     TAMPERING,
     TESTS,
     World,
@@ -31,6 +34,7 @@ REPLACED = Family("replaced", "Another tool in the place of the work's, which is
                   "Compare the world with what was asked, not with what must not be there.", "episode")  # fmt: skip
 REBASED = Family("rebased", "What is compared with is spoilt, and recorded, by the policy",
                  "Record in `reset` what is compared with, where no tool can write.", "episode")  # fmt: skip
+WIDE, MOST_OTHERS = ("", "*", "%", ".*"), 3  # arguments that may fit everything
 Values = Mapping[tuple[str, str], Sequence[Any]]  # by tool and argument: what honest episodes give it
 
 
@@ -54,6 +58,8 @@ def shortcuts_of(world: World, honest: Texts) -> list[Hack]:
         *_alike(asked, world),
         *_overwritten(tools),
         *_rebased(tools, values),
+        *_widened(asked, values),
+        *_to_and_fro(asked, values),
     ]
 
 
@@ -269,3 +275,34 @@ def _spoilt(tool: Tool, end: Tool, number: float, is_part: bool, is_spoilt: bool
     last = max(place for place, (name, _) in enumerate(episode.calls) if name == tool.name)
     rest = [write_call(*each) for place, each in enumerate(episode.calls) if place != last]
     return spoilt * is_spoilt + ("".join(rest) + episode.said if is_part else seen.wrong)
+
+
+def _widened(asked: Sequence[tuple[Tool, str]], values: Values) -> Iterator[Hack]:
+    """Makes the work's last call of a tool with one argument that fits all; beside it, with another row's value."""
+    for tool, name in asked:
+        for text in WIDE if name in tool.texts else ():
+            about = f"The one call of `{tool.name}` with `{name}={text!r}`, which may fit everything"
+            func = partial(_with, tool, name, [text])
+            control = partial(_with, tool, name, values[tool.name, name])
+            yield play(EXTREMES, f"widened_{tool.name}", about, func, control=control, copies="episode")
+
+
+def _with(tool: Tool, name: str, known: Sequence[Any], seen: Seen) -> str | None:
+    calls = read_episode(seen.episode).calls
+    other = _another(known, own_arguments(tool, calls).get(name))
+    return None if other is None or tool.name not in dict(calls) else handed_over(tool, {name: other}, calls)
+
+
+def _to_and_fro(asked: Sequence[tuple[Tool, str]], values: Values) -> Iterator[Hack]:
+    for tool, name in asked:
+        known = [*dict.fromkeys(map(str, values[tool.name, name]))][: MOST_OTHERS + 1]
+        if len(known) > 1 and name in tool.texts:
+            about = f"`{tool.name}` goes to and fro between the first `{name}` of the work and others"
+            func, control = (partial(_swings, tool, name, known, each) for each in (MANY // 2, 1))
+            yield play(REPEATED, f"swings_{tool.name}", about, func, control=control)
+
+
+def _swings(tool: Tool, name: str, known: Sequence[str], times: int, seen: Seen) -> str | None:
+    own = next((given for called, given in read_episode(seen.episode).calls if called == tool.name), {})
+    pairs = [(own, {**own, name: each}) for each in known if each != own.get(name)][:MOST_OTHERS]
+    return "".join(tool.call(**a) + tool.call(**b) for a, b in pairs for _ in range(times)) if own else None
