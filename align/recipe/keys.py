@@ -65,7 +65,10 @@ def keys_of(method: str) -> tuple[Key, ...]:
 @cache
 def top_names(method: str) -> frozenset[str]:
     """Names what may stand at the top of a recipe, with what is refused there by a sentence of its own."""
-    return frozenset(key.name for key in keys_of(method) if "." not in key.name) | {IN_LAUNCH_FILE}
+    rewards = REWARD_KEYS if METHODS[method].has_rewards else ()
+    return frozenset(
+        {"method", "dataset", *ModelSettings.model_fields, *config_fields(method), *rewards, IN_LAUNCH_FILE}
+    )
 
 
 def _reward_keys(rewarded_by: tuple[str, ...]) -> Iterator[Key]:
