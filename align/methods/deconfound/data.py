@@ -32,7 +32,6 @@ from align.methods.deconfound.correction.fitting import (
     chosen,
     confounders_of,
     fit,
-    load_correction,
 )
 from align.methods.deconfound.correction.verdict import explain, refuse_nothing_left, refuse_unremoved
 from align.methods.deconfound.dataset import ObservationDatasetConfig
@@ -54,10 +53,9 @@ class Corrected(NamedTuple):
 def load(recipe: Recipe) -> TrainingData[Any]:
     """Reads the observations of a recipe and fits the correction to those for training."""
     data = cast(ObservationDatasetConfig, recipe.dataset)
-    known = None if data.correction is None else load_correction(Path(data.correction)).categories
     parts: list[tuple[Observations, ObservationReport]] = []
     for source in data.sources:  # the levels of all sets are those of the first one
-        parts.append(_read(source, known if not parts else parts[0][0].categories))
+        parts.append(_read(source, parts[0][0].categories if parts else None))
     train, report = _join(data, parts)
     correction = _correction(data, train, report)
     corrected = apply(correction, train)
@@ -160,8 +158,6 @@ def _join(
 
 
 def _correction(data: ObservationDatasetConfig, rows: Observations, report: ObservationReport) -> Correction:
-    if data.correction is not None:
-        return load_correction(Path(data.correction))
     fitted = fit(rows, _settings(data))
     refuse_unremoved(
         fitted.correction_, rows, explain(fitted.correction_, rows, fitted.left_, roles_of(data.sources[0]).outcome)

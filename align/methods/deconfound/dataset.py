@@ -49,9 +49,6 @@ class ObservationDatasetConfig(DatasetConfig):
         default=None, description="Confounders that the instruments move; by default all."
     )
     seed: int = Field(default=0, description="Seed of the folds.")
-    correction: str | None = Field(
-        default=None, description="A saved correction.json to apply, in place of fitting one to the training rows."
-    )
 
     @field_validator("adapter")
     @classmethod
@@ -66,8 +63,6 @@ class ObservationDatasetConfig(DatasetConfig):
             raise ValueError(f"name the columns of {' and '.join(missing)}, or a public schema as `adapter` that does")
         if self.conversational and self.prompt is None:
             raise ValueError("`conversational: true` needs the column of the `prompt`, which the text answers")
-        if self.correction is not None and self.estimator == "input":
-            raise ValueError("`estimator: input` corrects nothing, so it takes no `correction`")
         return self
 
 
@@ -78,5 +73,5 @@ READS_TEXT = ("auto", "iv", "dml", "fixed_effects")  # estimators that control f
 def extras(recipe: Recipe) -> Iterator[tuple[str, ...]]:
     """Yields extra, what needs it, and which modules of it."""
     data = cast(ObservationDatasetConfig, recipe.dataset)
-    if data.correction is None and data.estimator in READS_TEXT:
+    if data.estimator in READS_TEXT:
         yield "deconfound", f"`dataset.estimator: {data.estimator}`"

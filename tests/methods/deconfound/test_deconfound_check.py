@@ -49,12 +49,6 @@ def test_the_correction_is_fitted_to_training_rows_only_and_applied_out_of_sampl
     assert data.eval_rows[0]["outcome"] == held_out["clicks"][0]
 
 
-def test_a_saved_correction_takes_the_place_of_a_fit(recipe, tmp_path):
-    direct("ols").correction_.save(tmp_path / "c.json")
-    data = load(recipe(dataset={"correction": "./c.json"}))
-    assert data.extra.correction.estimator == "ols"
-
-
 def test_confounders_as_input_stand_before_the_prompt_and_are_fixed_at_their_mean_in_evaluation(recipe):
     data = load(recipe(dataset={"estimator": "input", "eval_path": "./eval.csv"}))
     values = np.array(columns_of(observed_rows(240))["popularity"])

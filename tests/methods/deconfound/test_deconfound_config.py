@@ -23,7 +23,6 @@ REFUSED = {
     "misspelt estimator": ({"dataset": {"estimator": "2sls"}}, ["`dataset.estimator`", "'2sls'"]),
     "misspelt column": ({"dataset": {"confounder": ["c"]}}, ["`dataset.confounder`", "'confounders'"]),
     "messages without a prompt": ({"dataset": {"conversational": True}}, ["`prompt`"]),
-    "input and correction": ({"dataset": {"estimator": "input", "correction": "c.json"}}, ["corrects nothing"]),
 }
 
 
