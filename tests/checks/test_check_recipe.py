@@ -7,7 +7,7 @@ def test_a_good_recipe_has_no_errors_and_hands_on_what_it_read(tiny_recipe):
     checked = prepare(load_recipe(tiny_recipe()), Launch())
     assert checked.errors == []
     assert {finding.check for finding in checked.findings} == {
-        "versions", "data", "batch", "reads", "rewards", "lengths", "rows", "memory", "room",
+        "versions", "data", "batch", "rewards", "lengths", "rows", "memory", "room",
     }  # fmt: skip
     assert len(checked.data.rows) == 40
     assert [reward.__name__ for reward in checked.rewards] == ["answer_consistency", "variety"]
