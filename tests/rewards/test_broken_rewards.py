@@ -81,8 +81,6 @@ CASES = {
     "broken_behaviour.py:seeds_python": Case("seeds", r"sets the seed of random\."),
     "broken_behaviour.py:seeds_numpy": Case("seeds", r"sets the seed of numpy.random\..*generator of your own"),
     "broken_behaviour.py:changes_the_folder": Case("changes_folder", r"the working folder to .*broken_rewards"),
-    "broken_behaviour.py:keeps_a_signal_handler": Case("signal_handler", r"another handler of SIGUSR1"),
-    "broken_behaviour.py:sets_a_variable": Case("environment", r"changes the environment: MY_REWARD_WAS_HERE"),
     "broken_behaviour.py:prints_each_row": Case("prints", r"to standard output: 'scoring \d+'"),
     "broken_behaviour.py:logs_the_first_only": Case("logs_wrong_length", r"logs 1 values in the column `length`"),
     "broken_behaviour.py:alarm_around_each_row": Case("differs_in_thread", r"and 0 outside of it.*`signal.alarm`"),

@@ -4,10 +4,8 @@ import contextlib
 import os
 import pickle
 import random
-import signal
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 Settings = dict[str, Any]
@@ -42,11 +40,6 @@ def _torch() -> dict[str, Setting]:
     if torch is None or not hasattr(torch, "get_num_threads"):  # it may be loading in another thread
         return {}
     threads, devices = 1 if os.environ.get("OMP_NUM_THREADS") == "1" else None, ("cpu", "cuda")
-    of_cudnn = {
-        "enabled": "cuDNN",
-        "benchmark": "the search for fast cuDNN kernels",
-        "deterministic": "deterministic cuDNN",
-    }
     return {
         "gradients": Setting(torch.is_grad_enabled, torch.set_grad_enabled, True),
         "inference mode": Setting(torch.is_inference_mode_enabled, lambda value: None, False),
@@ -60,11 +53,8 @@ def _torch() -> dict[str, Setting]:
         "the number of threads": Setting(torch.get_num_threads, torch.set_num_threads, threads),
         "deterministic algorithms": Setting(
             torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, False),
-        "the search for anomalies": Setting(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),
         "the precision of float32 products": Setting(
             torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
-        **{words: Setting(partial(getattr, torch.backends.cudnn, name), partial(setattr, torch.backends.cudnn, name),
-                          name == "enabled") for name, words in of_cudnn.items()},
         "the default device": Setting(lambda: str(torch.get_default_device()), torch.set_default_device, "cpu"),
     }  # fmt: skip
 
@@ -75,8 +65,6 @@ def _values(before: Any, after: Any) -> str:
     return f" ({before} to {after})" if isinstance(after, int | float | str) else ""
 
 
-SIGNALS = [getattr(signal, name) for name in ("SIGALRM", "SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
-SET_BY_LIBRARIES = ("TORCHINDUCTOR_", "TRITON_", "KMP_")  # for themselves, when they are first used
 Effect = tuple[str, dict[str, str]]  # a fault, and what was seen of it
 
 
@@ -84,19 +72,12 @@ class State(NamedTuple):
     """What else a process keeps, before or after a call."""
 
     folder: str
-    environment: dict[str, str]
-    handlers: dict[str, Any]
     torch: Settings
 
 
 def process_state() -> State:
     """Takes a picture of the process."""
-    return State(
-        folder=working_folder(),
-        environment=dict(os.environ),
-        handlers={number.name: signal.getsignal(number) for number in SIGNALS},
-        torch=torch_settings(),
-    )
+    return State(working_folder(), torch_settings())
 
 
 def left_behind(before: State, after: State) -> list[Effect]:
@@ -104,16 +85,6 @@ def left_behind(before: State, after: State) -> list[Effect]:
     found: list[Effect] = []
     if after.folder != before.folder:
         found.append(("changes_folder", {"folder": after.folder}))
-    changed = [name for name, handler in after.handlers.items() if handler != before.handlers[name]]
-    if changed:
-        found.append(("signal_handler", {"names": ", ".join(changed)}))
-    names = {
-        name
-        for name in {*before.environment, *after.environment}
-        if before.environment.get(name) != after.environment.get(name) and not name.startswith(SET_BY_LIBRARIES)
-    }
-    if names:
-        found.append(("environment", {"names": ", ".join(sorted(names))}))
     return found + changed_settings(before.torch, after.torch)
 
 

@@ -142,10 +142,6 @@ _FAULTS = (
           "Worker processes cannot be given it: define it at the top level of a module or file, or as a class with "
           "`__call__` and `__name__`, without locks, open files and clients in its attributes."),
     Fault("prints", "warning", "prints to standard output: {first}", _PRINT),
-    Fault("signal_handler", "warning", "leaves another handler of {names} behind",
-          "Put the old handler back: checkpoints before preemption and Ctrl-C depend on it."),
-    Fault("environment", "warning", "changes the environment: {names}",
-          "Set variables before training; libraries read them at different times."),
 )  # fmt: skip
 FAULTS = {fault.name: fault for fault in _FAULTS}
 

@@ -63,7 +63,7 @@ def check_repeats(trial: Trial, first: Made) -> Iterator[RewardProblem]:
     mirrored = mirrored._replace(values=mirrored.values[::-1])
     differs = list(_compare(trial, first, mirrored, "depends_on_order", "with the batch in reverse"))
     yield from differs
-    if not differs and "signal_handler" not in trial.remarks:  # of which a thread may set none
+    if not differs:
         called = trial.call(samples, form, in_thread=True)
         yield from _compare(trial, first, called, "differs_in_thread", "")
 

@@ -111,16 +111,6 @@ def changes_the_folder(completions, **kwargs):
     return [float(len(text)) for text in _texts(completions)]
 
 
-def keeps_a_signal_handler(completions, **kwargs):
-    signal.signal(signal.SIGUSR1, lambda number, frame: None)
-    return [float(len(text)) for text in _texts(completions)]
-
-
-def sets_a_variable(completions, **kwargs):
-    os.environ["MY_REWARD_WAS_HERE"] = str(len(completions))
-    return [float(len(text)) for text in _texts(completions)]
-
-
 def prints_each_row(completions, **kwargs):
     for text in _texts(completions):
         print("scoring", len(text))
