@@ -80,19 +80,6 @@ def test_csv_digits_that_are_both_are_reported(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("row", "rule"),
-    [
-        (["a", "?", '["x", "y"]', "A", "", "more"], "the row has more cells than the header"),
-        (["a", "?", '["x", "y"', "A", ""], "the cell is not valid JSON"),
-        (["a", "?"], "the row has fewer cells than the header"),
-    ],
-)
-def test_csv_rows_of_the_wrong_shape_are_reported(tmp_path, row, rule):
-    with pytest.raises(DataError, match=rule):
-        load_questions(write_csv(tmp_path / "rows.csv", [row]))
-
-
-@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("rows.json", b'[{"question": ', r"not valid JSON. Line 1, column 15.*name it \.jsonl"),

@@ -4,7 +4,6 @@ import pytest
 
 from align.data.problems import BadRow
 from align.data.prompt_rows import check_prompt_row, load_prompts, prompts_to_rows
-from align.errors import DataError
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Name a city."}]
 
@@ -45,12 +44,3 @@ def test_a_row_that_cannot_be_asked_names_the_rule(case):
         check_prompt_row(row)
     assert words in caught.value.rule
     assert caught.value.remedy
-
-
-def test_bad_rows_stop_with_their_line_or_are_left_out_and_counted(tmp_path):
-    file = write(tmp_path / "p.jsonl", [{"prompt": "a"}, {"prompt": ""}])
-    with pytest.raises(DataError, match="row 2"):
-        load_prompts(file)
-    prompts, report = load_prompts(file, on_bad_rows="skip")
-    assert [prompt.id for prompt in prompts] == ["p-1"]
-    assert report.reasons == {"the prompt is missing or empty": 1}

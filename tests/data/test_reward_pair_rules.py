@@ -63,23 +63,16 @@ def test_a_row_made_from_a_pair_gives_the_pair_again(row):
 
 
 BAD = {
-    "equal": (TEXT | {"rejected": "It is Paris. "}, "rejected", "chosen and rejected are equal"),
     "equal in a tie": (TEXT | {"rejected": "It is Paris.", "tie": True}, "rejected", "chosen and rejected are equal"),
     "blank answer of a tie": (TEXT | {"rejected": " ", "tie": True}, "rejected", "the response is missing or empty"),
-    "no prompt": (TEXT | {"prompt": None}, "prompt", "the prompt is missing or empty"),
-    "text and messages": (TALK | {"rejected": "It is Rome."}, "rejected",
-                          "one response is a text and the other one messages"),
     "tie as number": (TEXT | {"tie": 1}, "tie", "`tie` is neither true nor false"),
     "tie as share": (TEXT | {"tie": 0.5}, "tie", "`tie` is neither true nor false"),
     "tie as word": (TEXT | {"tie": "true"}, "tie", "`tie` is neither true nor false"),
     "blank source": (TEXT | {"source": ""}, "source", "the source is neither a text nor a number"),
     "list as source": (TEXT | {"source": ["upgrade"]}, "source", "the source is neither a text nor a number"),
-    "list as id": (TEXT | {"id": [1]}, "id", "the id is neither a text nor a number"),
     "margin as text": (TEXT | {"margin": "0.5"}, "margin", "the margin is not a finite number"),
     "margin of a tie": (TEXT | {"margin": 0.5, "tie": True}, "margin", "a tie has a margin"),
     "videos": (TALK | {"videos": ["a.mp4"]}, "videos", "`videos` is not read with preference pairs"),
-    "tools of texts": (TEXT | {"tools": [{"name": "search"}]}, "tools",
-                       "`tools` is for the chat template, and the prompt is a text"),
 } | {
     f"{name} with an order": (TEXT | {"source": name}, "tie", f"a pair of the source {name} has no order")
     for name in NEUTRAL

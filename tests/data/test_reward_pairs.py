@@ -66,11 +66,3 @@ def test_bad_rows_are_reported_by_row_and_left_out_if_wished(tmp_path):
     ]
     with pytest.raises(DataError, match=r"4 of 6 rows of .*\n.*row 2, column `rejected`: chosen and rejected"):
         load_reward_pairs(file)
-
-
-def test_a_split_of_a_folder_and_a_limit_are_read(tmp_path):
-    write_rows(tmp_path / "train.jsonl", [GOOD])
-    write_rows(tmp_path / "test.jsonl", [GOOD, GOOD, GOOD])
-    pairs, report = load_reward_pairs(tmp_path, split="test", max_rows=2)
-    assert [pair.id for pair in pairs] == ["test-1", "test-2"]
-    assert report.num_read == 2

@@ -61,15 +61,6 @@ def test_all_rows_that_cannot_be_read_are_told(tmp_path):
         TableFile(tmp_path / "t.jsonl")
 
 
-def test_texts_of_a_parquet_file_that_are_not_utf8_are_refused(tmp_path):
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    parquet.write_table(pa.table({"a": pa.array([b"x", b"\xff"]).view(pa.string())}), tmp_path / "t.parquet")
-    with pytest.raises(DataError, match="UTF8"):
-        TableFile(tmp_path / "t.parquet")
-
-
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_columns_may_be_separated_by_something_else(tmp_path, delimiter):
     (tmp_path / "t.csv").write_text(f"a{delimiter}b\n1,5{delimiter}x\n")

@@ -3,23 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trl.rewards import get_repetition_penalty_reward
 
-from rewards.scoring.repetition import Repetition, repeated_share
-
-
-@pytest.mark.parametrize(
-    ("units", "ngram_size", "share"),
-    [
-        ("", 1, 0.0),
-        ("ab", 3, 0.0),  # shorter than an n-gram
-        ("abc", 3, 0.0),
-        ("abcd", 2, 0.0),
-        ("aaaaa", 2, 3 / 4),  # aa aa aa aa: 1 of 4 is new
-        ("ababab", 2, 3 / 5),  # ab ba ab ba ab: 2 of 5 are new
-        ("aab", 1, 1 / 3),
-    ],
-)
-def test_the_share_of_repeated_ngrams_by_hand(units, ngram_size, share):
-    assert repeated_share(units, ngram_size) == pytest.approx(share)
+from rewards.scoring.repetition import Repetition
 
 
 @given(st.lists(st.integers(0, 3), max_size=30), st.integers(1, 5), st.floats(-2, 0))
