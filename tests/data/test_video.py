@@ -239,11 +239,6 @@ def test_a_list_of_frames_is_taken_like_a_folder_of_them(tmp_path):
     assert len(reader(tmp_path, num_frames=40).read({"video": frames})) == 12
 
 
-def test_a_video_in_a_list_is_told_that_a_list_means_frames(clip, tmp_path):
-    with pytest.raises(BadRow, match="A list in `video` holds the frames of one video: write the path of a file"):
-        reader(tmp_path).read({"video": [str(clip)]})
-
-
 @pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="needs a file that the system does not let one read")
 def test_a_video_that_the_system_does_not_read_is_a_bad_row(tmp_path):
     with pytest.raises(BadRow, match="column `video`: the video cannot be read: "):

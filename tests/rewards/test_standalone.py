@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from in_time import whatever_the_speed
 from started import modules_after
-from unruly_rewards import batch_rank, patient, unruly
+from unruly_rewards import patient, unruly
 
 import align
 from rewards.running.protocol import is_async
@@ -40,15 +40,6 @@ def test_each_kind_of_failure_is_told_once(caplog):
         called(reward, ["nan", "text", "raise x"])
     kinds = [record.getMessage().split("row ")[1].split(":")[0] for record in caplog.records]
     assert kinds == ["0, not finite", "1, not a number", "2, error"]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "why"),
-    [(lambda completions, **_: [1.0], "1 values for 3 rows"), (lambda completions, **_: 1.0, "returned a float")],
-)
-def test_a_call_with_the_wrong_number_of_values_has_none(wrong, why, caplog):
-    assert called(align.guard(wrong), CALM)[0] == [None] * 3
-    assert why in caplog.text
 
 
 @whatever_the_speed(1.0, 10.0, 100.0)
@@ -150,10 +141,6 @@ def test_rows_that_wait_for_one_another_are_scored_together():
     assert found == {i: float(i) for i in range(12)}
     assert sum(sizes) == 12
     assert len(sizes) < 12
-
-
-def test_a_reward_of_whole_batches_gets_them():
-    assert called(align.guard(batch_rank), ["ccc", "a", "bb"])[0] == [2.0, 0.0, 1.0]
 
 
 def test_guarding_loads_no_library_of_the_larger_sizes():
