@@ -5,7 +5,7 @@ from scripted_run import evaluate, make_questions
 
 from align.evaluation.statistics.item_means import clustered_share, mean_over_clusters, ratio_of_means
 from align.evaluation.statistics.metrics import all_equal, wilson_interval
-from align.evaluation.suites.questions.best_of_n import SamplePool, best_of_n_metrics
+from align.evaluation.suites.questions.suite import SamplePool, best_of_n_metrics
 
 CORRECT = np.array([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]])
 PROXY = np.array([[0.2, 0.9, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1], [0.5, 0.4, 0.8, 0.1]])

@@ -82,7 +82,10 @@ def measure(subject: Subject, rows: Sequence[CoreQuestion], asking: Asking) -> M
     texts = [
         Text(row.id, prompt, option, images, row.video)
         for row, asked, names in zip(rows, prompts, options, strict=True)
-        for prompt, images in ((asked, row.images), _content_free(row, asked, plain))
+        for prompt, images in (
+            (asked, row.images),
+            (asked, tuple(map(grey_out, row.images))) if row.images else (plain, ()),  # by which none can tell
+        )
         for option in names
     ]
     found = iter([sum(each) / max(len(each), 1) for each in subject.log_probs(texts)])
@@ -103,11 +106,6 @@ def measure(subject: Subject, rows: Sequence[CoreQuestion], asking: Asking) -> M
         for i, (row, names, each) in enumerate(zip(rows, options, likely, strict=True))
     ]
     return Measured(core_means(asked, free, [row.group for row in rows]), {}, items)
-
-
-def _content_free(row: CoreQuestion, asked: Any, plain: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Returns the prompt, with its images, by which a model cannot tell."""
-    return (asked, tuple(map(grey_out, row.images))) if row.images else (plain, ())
 
 
 def margin(likely: Sequence[float]) -> float:

@@ -14,7 +14,6 @@ class DriftOptions(WithControl, WithReference, OwnRows):
 
     behaviours: str | None = option(None, "What to look for in responses: rows with `name` and `pattern`.")
     triggers: str | None = option(None, "Texts in front of each prompt (`trigger`, and of some `held_out`: true).")
-    control: str | None = option(None, "Model trained on something harmless, beside the others in every table.")
 
 
 _MEANINGS = {

@@ -1,18 +1,18 @@
-"""Runs the suites that are asked for on one policy."""
+"""Runs the suites that are asked for on one policy; the best of n is after "Inference Scaling fLaws" (2411.17501)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
 from align.evaluation.asking import Asker
+from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
 from align.evaluation.suite import Measured
 from align.evaluation.suites.questions.answering import ItemResult, Judge, answer_questions, rotations, second_answers
-from align.evaluation.suites.questions.best_of_n import SamplePool, best_of_n_metrics
 from align.evaluation.suites.questions.metrics import (
     accuracy_suite,
     by_question,
@@ -22,6 +22,7 @@ from align.evaluation.suites.questions.metrics import (
 )
 from align.evaluation.suites.questions.modality import modality_values, probe_images
 from align.evaluation.suites.questions.reliance import leaks, probe_traces, reliance_values
+from align.evaluation.suites.reward_model.best_of_n import expected_best_of_n, points
 from align.models.policies.asking import Decoding
 
 SUITES = ("accuracy", "consistency", "rotation", "reliance", "modality", "best_of_n")
@@ -110,6 +111,33 @@ def evaluate_suites(
             columns["proxy"] = pool.proxy.ravel().tolist()
             suites[suite] = Measured(best_of_n_metrics(pool))
     return PolicyResult(items, columns, suites)
+
+
+class SamplePool(NamedTuple):
+    """The samples of N questions."""
+
+    correct: Values  # `(N, S)` 1 for a right answer
+    proxy: Values  # `(N, S)` the verifier's score
+    bounds: tuple[float, float] | None = (0.0, 1.0)  # least and greatest score there can be, or None
+
+
+def best_of_n_metrics(pool: SamplePool) -> dict[str, ItemMean]:
+    """Returns `best_of_<n>`, the accuracy of the sample with the highest score of n, for each n of a curve.
+
+    Beside it `best_of_<n>/proxy`, the score of that sample, and `best_of_<n>/oracle`, the chance that one of n is
+    right. All are expectations over the draws of n from the S samples, exact and with equal scores broken at random.
+    """
+    metrics = {"sampled_accuracy": ItemMean((pool.correct.mean(axis=1),))}
+    for n in points(pool.correct.shape[1]):
+        rows = list(zip(pool.correct, pool.proxy, strict=True))
+        metrics[f"best_of_{n}"] = ItemMean((_expect(rows, n, by=1, of=0),))
+        metrics[f"best_of_{n}/proxy"] = ItemMean((_expect(rows, n, by=1, of=1),), bounds=pool.bounds)
+        metrics[f"best_of_{n}/oracle"] = ItemMean((_expect(rows, n, by=0, of=0),))
+    return metrics
+
+
+def _expect(rows: Sequence[tuple[Values, Values]], n: int, *, by: int, of: int) -> Values:
+    return np.array([expected_best_of_n(row[by], row[of], n) for row in rows])
 
 
 def _pool(

@@ -26,7 +26,6 @@ from align.models.transcripts.toolbox import Answers
 from align.models.transcripts.transcript import Transcript
 from rewards.running.protocol import HIGHER
 
-_MOST_TURNS = 5  # whose tokens have a metric each
 _MEASURES: Mapping[str, tuple[Callable[[Transcript], float], tuple[float, float]]] = {
     "turns": (lambda each: each.counts.turns, (0.0, np.inf)),
     "calls": (lambda each: len(each.calls), (0.0, np.inf)),
@@ -110,17 +109,10 @@ def use_of_tools(task: PromptTask, loaded: LoadedRows, name: str) -> dict[str, M
     known = {"success": (np.where(lost, 0.0, right), (0.0, 1.0))}
     if task.named:  # else an environment that only rewards
         known |= {what: (_table(transcripts, count), bounds) for what, (count, bounds) in _MEASURES.items()}
-        longest = max(len(each.tokens_by_turn) for group in transcripts for each in group)
-        for turn in range(min(longest, _MOST_TURNS)):
-            known[f"tokens/turn_{turn + 1}"] = _table(transcripts, _tokens_in(turn)), (0.0, np.inf)
     means = {
         f"tools/{what}": ItemMean((mean_of_known(each),), bounds=bounds) for what, (each, bounds) in known.items()
     }
     return {"tools": Measured(means | by_group(means, [group_of(row) for row in loaded.rows]))}
-
-
-def _tokens_in(turn: int) -> Callable[[Transcript], float]:
-    return lambda each: each.tokens_by_turn[turn] if turn < len(each.tokens_by_turn) else np.nan
 
 
 def _table(transcripts: list[list[Any]], count: Callable[[Any], float]) -> Values:
