@@ -59,18 +59,18 @@ def test_a_phrase_has_to_do_more_than_runs_of_neutral_words_differ():
     gain = 1.0 + 0.01 * draw.normal(size=40)
     changes = np.stack([gain, -gain, np.zeros(40)])[None]
     neutral = np.stack([np.full(40, level) for level in (0.0, 0.1, 0.2, 0.9)])
-    found = compare_phrases(["sure"], np.ones(40), changes, [neutral], "front").phrases[0]
+    found = compare_phrases(["sure"], np.ones(40), changes, [neutral]).phrases[0]
     assert found.gain.low > 0.6  # sure to be another one than their mean, and not unlike them
     assert (found.adjusted_p_value > 0.1, found.moves) == (True, False)
-    found = compare_phrases(["sure"], np.ones(40), changes, [neutral[:3]], "front").phrases[0]
+    found = compare_phrases(["sure"], np.ones(40), changes, [neutral[:3]]).phrases[0]
     assert (found.adjusted_p_value < 0.02, found.moves) == (True, True)
 
 
 def test_pairs_of_one_prompt_are_one_item_to_a_phrase():
     gain = 0.5 + np.random.default_rng(0).normal(size=8)
     changes, neutral = np.stack([gain, -gain, np.zeros(8)])[None], 0.01 * np.random.default_rng(1).normal(size=(8, 8))
-    (once,) = compare_phrases(["sure"], np.ones(8), changes, [neutral], "front").phrases
-    given = ["sure"], np.ones(24), np.tile(changes, 3), [np.tile(neutral, 3)], "front"
+    (once,) = compare_phrases(["sure"], np.ones(8), changes, [neutral]).phrases
+    given = ["sure"], np.ones(24), np.tile(changes, 3), [np.tile(neutral, 3)]
     (apart,), (found,) = (
         compare_phrases(*given, prompts=prompts).phrases for prompts in (None, np.tile(np.arange(8), 3))
     )

@@ -108,7 +108,6 @@ class PhraseGains:
     at a false discovery rate of 5 %. `nan` below two pairs.
     """
 
-    position: str
     phrases: list[GainOfPhrase]
     margins: Values  # `(N,)`, of the pairs
     changes: Values  # `(P, 3, N)` changes of the margin by each phrase on each of `SIDES`
@@ -147,9 +146,7 @@ def measure_phrases(
         count: gains_of(_changes(model, pairs, margins, neutral_words(count), position))
         for count in sorted(set(counts))
     }
-    return compare_phrases(
-        phrases, margins, changes, [neutral[count] for count in counts], position, scale, prompts_of(pairs)
-    )
+    return compare_phrases(phrases, margins, changes, [neutral[count] for count in counts], scale, prompts_of(pairs))
 
 
 def compare_phrases(
@@ -157,7 +154,6 @@ def compare_phrases(
     margins: Values,
     changes: Values,
     neutral: Sequence[Values],
-    position: str,
     scale: float = 1.0,
     prompts: Codes | None = None,
 ) -> PhraseGains:
@@ -187,7 +183,7 @@ def compare_phrases(
     known_ones = [each for each in found if not math.isnan(each.p_value)]
     for each, adjusted in zip(known_ones, adjust(np.array([each.p_value for each in known_ones])), strict=True):
         each.adjusted_p_value, each.moves = float(adjusted), bool(adjusted <= FALSE_DISCOVERIES)
-    return PhraseGains(position, found, margins, changes, np.stack(gains), scale, prompts)
+    return PhraseGains(found, margins, changes, np.stack(gains), scale, prompts)
 
 
 def gains_of(changes: NDArray[np.float64]) -> Values:
