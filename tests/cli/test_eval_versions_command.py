@@ -130,7 +130,7 @@ def test_reversal_is_measured_compared_and_continued(models, facts, tmp_path, ca
         (["--suite", "perturbation", "--content_free", "x"], "`--content_free` does not go with"),
         (["--suite", "reversal"], "has no column `subject` or `forward` or `reverse` or `object`"),
         (["--suite", "reversal", "--families", "whitespace"], "`--families` does not go with `--suite reversal`"),
-        (["--suite", "reversal", "--backend", "vllm"], "runs on `--backend transformers` only"),
+        (["--suite", "core_advantage", "--backend", "vllm"], "runs on `--backend transformers` only"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_a_model_loads(models, questions, tmp_path, capsys, words, said):
