@@ -194,8 +194,8 @@ def collect(items: Iterable[Item], path: str, how: How, sentences: Sequence[str]
         if not task.metrics and not how.shown:
             odd = [f"`{metric}` holds {', '.join(each.odd) or 'nothing'}" for metric, each in task.scored.items()]
             raise DataError(
-                f"{path}, task {name}: a score is a number, true or false, and of {len(task.keys):,} documents none "
-                f"has one{': ' if odd else ''}{', '.join(odd)}.{more}"
+                f"{path}, task {name}: a score is a number, true or false, yes or no, and of {len(task.keys):,} "
+                f"documents none has one{': ' if odd else ''}{', '.join(odd)}.{more}"
             )
     if not tasks:
         raise DataError(f"{path} holds no scored answer. Was the run that wrote it stopped before its end?{more}")
@@ -217,11 +217,11 @@ def as_number(score: Any) -> float | None:
     """Reads a score; None of what is no finite number.
 
     Example:
-        >>> as_number(True), as_number("0.5"), as_number("true"), as_number([1, 2]), as_number(float("nan"))
+        >>> as_number(True), as_number("0.5"), as_number("Yes"), as_number([1, 2]), as_number(float("nan"))
         (1.0, 0.5, 1.0, None, None)
     """
-    if isinstance(score, str) and score.lower() in ("true", "false"):
-        return float(score.lower() == "true")
+    if isinstance(score, str) and score.lower() in ("true", "false", "yes", "no"):
+        return float(score.lower() in ("true", "yes"))
     if type(score) in (float, int, bool, str) or isinstance(score, np.number | np.bool_):
         try:
             value = float(score)

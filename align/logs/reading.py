@@ -123,10 +123,13 @@ def read_table(file: Path, how: How) -> Iterator[Item]:
         row = rename(found, named) if named else found
         if not scores:
             numbers = [name for name, value in row.items() if as_number(value) is not None and name != ID]
-            raise DataError(
-                f"{file} is no log of a tool that is known. Name its scores with `--scores`, and what items are "
-                f"matched by with `--match`; columns with numbers are {', '.join(numbers) or '(none)'}."
-            )
+            if len(numbers) != 1:
+                raise DataError(
+                    f"{file} is no log of a tool that is known. Name its scores with `--scores`, and what items are "
+                    f"matched by with `--match`, unless `{ID}` tells; columns with numbers, or yes and no, are "
+                    f"{', '.join(numbers) or '(none)'}."
+                )
+            scores = tuple(numbers)  # there is nothing else that could be meant
         columns |= dict.fromkeys(row)
         item = row.get(ID)
         if not how.match:

@@ -26,7 +26,7 @@ from align.tools.guarded import SECONDS_TO_LOAD, GuardedEnvironment, ToolError, 
 from align.tools.named import tool_methods
 from align.tools.served import ServedEnvironment, ServedTools
 from align.tools.watched import BEGIN, CLOCK, PAY, READ, STATE, STAY, Copied, Watched
-from rewards.attacks import Hack, Together
+from rewards.attacks import HACKS, Hack, Together
 from rewards.attacks.episodes import (
     BEHIND,
     GIVEN,
@@ -355,7 +355,7 @@ def hacks_of(
     prompt = rows[0]["prompt"]
     system = [each["content"] for each in prompt if each["role"] == "system"] if isinstance(prompt, list) else []
     if any(read_episode(each or "").calls for each in honest.texts):  # what is said beside is no answer
-        texts = [each for each in texts if each.is_answer and not each.needs_right]
+        texts = [each for each in texts if each not in HACKS or (each.is_answer and not each.needs_right)]
     code = f"{_code(playing)}\n{rows[0]}"
     world = World(scouted.tools, files, scouted.words, next(iter(system), ""), code)
     return [*plays_of(world), *shortcuts_of(world, honest.texts), *texts]

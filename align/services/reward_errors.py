@@ -119,7 +119,9 @@ def _read_row(row: Mapping[str, Any], number: int, column: str, label: str) -> I
     for completion, each in zip(given, labels, strict=True):
         known = LABELS.get(str(each).strip().casefold())
         if known is None and each is not None:
-            raise UserError(f"Row {number}: `{label}` must be true, false, 1 or 0 (or empty), got {each!r:.60}.")
+            raise UserError(
+                f"Row {number}: `{label}` must be true or false, yes or no, 1 or 0 (or empty), got {each!r:.60}."
+            )
         if known is not None and completion is not None:
             yield Labelled(row, completion if isinstance(completion, str) else completion_text(completion), known)
 

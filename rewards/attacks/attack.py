@@ -421,8 +421,10 @@ def _gamed(result: AttackResult, cause: Step | None) -> str:
     families = list(dict.fromkeys(each.family for each in gamed))
     if cause is not None:
         also = f" {len(gamed)} hacks earn as much." if gamed else ""
-        text = f"{cause.rung.about} earns {cause.share:.0%} [{cause.low:.0%}, {cause.high:.0%}] of an honest answer's"
-        return f"it is gamed by {cause.rung.name}. {cause.rung.cause} {text} {honest_pay}.{also}"
+        shown = f" ({shorten(cause.text, 80)!r})" if cause.text else ""
+        share = f"{cause.share:.0%} [{cause.low:.0%}, {cause.high:.0%}]"
+        text = f"{cause.rung.about}{shown} earns {share} of an honest answer's {honest_pay}.{also}"
+        return f"it is gamed by {cause.rung.name}. {cause.rung.cause} {text}"
     best, others = gamed[0], [f"`{each}`" for each in families[1:]]
     more = (
         f", and by {len(gamed) - 1} more" + (f", also of {', '.join(others)}" if others else "") if gamed[1:] else ""

@@ -138,6 +138,16 @@ def test_honest_episodes_of_several_calls_are_found_in_the_rows(tmp_path):
     assert "in a call of `add` for each part, then `send()`, right answers of `lines`) earns 1" in findings[0].text
 
 
+def test_hacks_of_ones_own_are_played(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("def begs(seen):\n    'Begs'\n    open(r'%s', 'w').write(seen.prompt)\n" % (tmp_path / "called"))
+    how = {"environment": f"{FILE}:PaysForWork", "data": rows_at(tmp_path, 8), "hacks": (f"{own}:begs",)}
+    asked = ask("", [], Attacking(limit=8, **how))
+    mine = tuple(each for each in asked.how["hacks"] if each.name == "begs")
+    attack_environment(asked._replace(how=asked.how | {"hacks": mine}))
+    assert (tmp_path / "called").read_text().startswith("Task")
+
+
 def test_each_of_several_environments_is_attacked_on_its_rows(tmp_path):
     rows = [json.loads(line) for line in Path(rows_at(tmp_path, 8)).read_text().splitlines()]
     rows = [row | {"environment": "ab"[i % 2]} for i, row in enumerate(rows)]

@@ -201,7 +201,7 @@ WRONG = [
     ([{"id": 1, "score": 1}, {"id": 1, "score": 0}], {}, r"rows 1 and 2 have the same `id` 1.*add `--average`"),
     ([{"name": 1, "score": 1}], {}, r"row 1: there is no `id`\. Name columns to match by with `--match`"),
     ([{"id": 1}], {}, "there is no column `score`. It has id"),
-    ([{"id": 1, "score": 1}], {"scores": ()}, r"Name its scores with `--scores`.*columns with numbers are score"),
+    ([{"id": 1, "score": 1, "n": 2}], {"scores": ()}, r"Name its scores with `--scores`.*or yes and no, are score, n"),
     ([{"id": 1, "score": 1}], {"match": "what"}, "there is no field `what`. Fields are id, score"),
     ([{"id": 1, "score": 1}], {"group": "what"}, "there is no field `what`"),
     ([{"id": 99, "score": 1}], {}, "share no document: the first are q0 and 99"),
@@ -215,6 +215,16 @@ def test_what_cannot_be_compared_is_a_sentence(rows, options, sentence, tmp_path
     with pytest.raises(UserError, match=sentence):
         align.compare(*logs, out=tmp_path / "out", **{"scores": "score"} | options)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_one_column_of_scores_needs_no_name_and_may_say_yes_and_no(tmp_path):
+    sides = [[("q1", "yes"), ("q2", "no")], [("q2", "Yes"), ("q1", "YES")]]
+    logs = [
+        write(tmp_path / f"{name}.jsonl", [{"id": id_, "solved": said, "text": "a"} for id_, said in rows])
+        for name, rows in zip("ab", sides, strict=True)
+    ]
+    (found,) = align.compare(*logs, out=tmp_path / "out").differences
+    assert (found.metric, found.won, found.lost) == ("solved", 1, 0)
 
 
 def test_the_remedies_work(tmp_path):

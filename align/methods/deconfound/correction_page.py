@@ -67,6 +67,18 @@ def notes_of(
                 f"{each['name']!r} explains {percent(each['before'])} of the outcome, and a straight line of it "
                 f"{percent(each['line'])}: its effect is a curve."
             )
+        kept = each["left"] if each["left"] is not None else each["after"]
+        if (
+            correction.estimator != "none"
+            and (each["before"] or 0) > each["chance"]
+            and (kept or 0) > each["before"] / 2
+        ):
+            notes.append(
+                f"That the effect of {each['name']!r} is taken off is not shown: it explains "
+                f"{percent(each['before'])} of the outcome, and {percent(kept)} of the reward"
+                f"{' beyond the text' * (each['left'] is not None)}, where chance explains up to "
+                f"{percent(each['chance'])}. Use more rows."
+            )
         if each["kind"] == "groups" and not correction.group_effects and (each["after"] or 0) > each["chance"]:
             notes.append(
                 f"The groups {roles.groups!r} explain {percent(each['after'])} of the reward: they are clusters here, "

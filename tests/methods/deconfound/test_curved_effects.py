@@ -63,6 +63,22 @@ def test_the_hour_leaves_the_reward_without_an_estimator_being_named(tmp_path):
     assert not (tmp_path / "out" / "unfinished.json").exists()
 
 
+def test_what_few_rows_do_not_show_to_be_taken_off_is_said_and_bands_of_text_are(tmp_path):
+    def meals(hour):
+        return 3 * (11 <= hour <= 14) + 2 * (18 <= hour <= 20)
+
+    words = [*ROLES, "--confounders", "hour", "--out"]
+    code, output = deconfound(write_table(tmp_path / "few.csv", rows_of(34, effect=meals)), *words, tmp_path / "few")
+    assert (code, "That the effect of 'hour' is taken off is not shown" in output) == (0, True), output
+    rows = rows_of(60, effect=meals)
+    code, output = deconfound(write_table(tmp_path / "t.csv", rows), *words, tmp_path / "out")
+    assert (code, "write it as a few bands of text" in output) == (1, True), output
+    for row in rows:
+        row["hour"] = "noon" if 11 <= row["hour"] <= 14 else "evening" if 18 <= row["hour"] <= 20 else "else"
+    code, output = deconfound(write_table(tmp_path / "bands.csv", rows), *words, tmp_path / "bands")
+    assert (code, "is not shown" in output) == (0, False), output
+
+
 @pytest.mark.parametrize(("given", "name"), [(["--instruments", "shock"], "iv"), ([], "dml"), (None, "ols")])
 def test_the_estimator_follows_the_columns(tmp_path, given, name):
     rows = [

@@ -123,7 +123,6 @@ def refuse_unremoved(correction: Correction, rows: Observations, found: list[Exp
     spread = [column.std() for column in rows.confounders.values()]
     error = float(np.linalg.norm(np.array(correction.standard_errors) * spread))
     moved, knows = correction.details.get("first_stage_f", {}), correction.details.get("text_r2", {})
-    curved = {curve.name for curve in correction.curves}
     for each in found:
         if each.kind == "groups" and not correction.group_effects:
             continue
@@ -139,8 +138,11 @@ def refuse_unremoved(correction: Correction, rows: Observations, found: list[Exp
             if each.name in moved:
                 what += ", by a curve, and `iv` takes off a line"
                 remedy = "Choose the estimator `dml`, which takes off curves."
-            elif correction.estimator == "ols" or (each.kind == "number" and each.name not in curved):
-                remedy = f"Leave {each.name!r} out, or use more rows: a curve needs twenty for each of its bends."
+            elif correction.estimator == "ols" or each.kind == "number":
+                remedy = (
+                    f"Leave {each.name!r} out, write it as a few bands of text, such as 'morning' and 'noon', or use "
+                    "more rows: a curve needs twenty for each of its bends."
+                )
         elif each.after > each.before + each.chance and not is_sure:
             what = f"explains {percent(each.after)} of the reward and {percent(each.before)} of the outcome"
         else:
