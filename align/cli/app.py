@@ -10,8 +10,7 @@ from align.methods import METHODS
 import align.cli.arguments.recipes
 import align.cli.arguments.data
 import align.cli.arguments.evaluation
-import align.cli.arguments.rewards
-import align.cli.arguments.reward_errors  # noqa: F401
+import align.cli.arguments.rewards  # noqa: F401
 
 # isort: on
 for method in METHODS.values():

@@ -1,4 +1,4 @@
-"""Arguments of the commands around rewards: rewards check, attack, certify, new and list."""
+"""Arguments of the commands around rewards: rewards check, attack, certify, new, list and measure."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from align.cli.application import Application, app, execute, words
+from align.cli.application import Application, ManyWords, app, execute, words
 from align.cli.arguments.recipes import OVERRIDES
 from align.cli.completion import WithKeys, recipes
 from align.cli.options import takes
-from align.services.options import Attacking, AttackingOnPage, RewardChecking
+from align.services.options import Attacking, AttackingOnPage, MeasuringErrors, RewardChecking
 
 Json = Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")]
 Subject = Annotated[
@@ -100,3 +100,20 @@ def list_rewards() -> None:
     from align.cli import rewards
 
     execute(rewards.list_rewards)
+
+
+@rewards_app.command(cls=ManyWords)
+@takes(how=MeasuringErrors)
+def measure(
+    subject: Annotated[
+        str,
+        typer.Argument(metavar="REWARD", help="A name, package.module.function, file.py:function, or reward model."),
+    ],
+    how: MeasuringErrors,
+    json: Annotated[bool, typer.Option("--json", help="Print what was measured as JSON.")] = False,
+) -> None:
+    """Say how often a reward refuses right answers and pays wrong ones; exit with 2 where it cannot be told."""
+    from align.cli.reward_errors import measure_reward
+
+    given = replace(how, labelled=[*words(how.labelled)], fail_on=[*words(how.fail_on)])
+    execute(lambda: measure_reward(subject, json, given))
