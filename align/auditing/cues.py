@@ -166,6 +166,7 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
         hits, expected, share = float(test.hits[i]), 0.0, effect
         reach = _SURE * abs(effect / test.z[i])
         low, high = max(-1.0, effect - reach), min(1.0, effect + reach)
+    also = sorted(lead.also, key=lambda each: test.types[each] != "count")  # a length explains words that come with it
     name = describe(test.names[i], test.types[i])
     goes_with = test.targets[i] if positive else test.opposites[i]
     surplus = round(n * abs(effect) / (1 - min(expected, 0.99)))
@@ -183,7 +184,7 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
         within_length=within,
         p_value=p_value,
         z=float(test.z[i]),
-        also=[describe(test.names[each], test.types[each]) for each in lead.also[:MOST_ALSO]],
+        also=[describe(test.names[each], test.types[each]) for each in also[:MOST_ALSO]],
         rows=[name_row(int(each)) for each in units[hit == positive][:_EXAMPLES]],
         todo=remedies(kind, test.where, test.types[i], test.names[i], surplus),
         is_share=test.are_shares,

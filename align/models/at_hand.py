@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from align.assets import shipped_recipes
 from align.errors import UserError
 from align.hub_reach import Answer, ask_hub, go_offline
 
@@ -31,7 +32,12 @@ def require_model(source: str, revision: str | None = None) -> None:
 
 
 def file_problem(source: str) -> str:
-    """Says that a file is no model, where one is named; nothing of what is none."""
+    """Says that a file, or a shipped recipe, is no model, where one is named; nothing of what is none."""
+    if (recipe := shipped_recipes().get(source)) and not Path(source).exists():
+        return (
+            f"{source} is a shipped recipe and no model. Name the `output_dir` of a run of it, or the model that it "
+            f"begins from, `model_name_or_path` in {recipe}."
+        )
     if not Path(source).is_file():
         return ""
     return f"{source} is a file. Name a model's folder that was saved, with its config and tokenizer, or a hub id."

@@ -60,6 +60,13 @@ def test_clean_pairs_have_no_cue(tmp_path, seed):
     assert cues_of(tmp_path, clean_pairs(600, seed)) == []
 
 
+def test_the_length_that_comes_with_many_words_is_named_beside_them(tmp_path):
+    more = ", and we write to you again soon by post or by phone with all further details of it."
+    rows = [row | {"chosen": f"{row['chosen'].rstrip('.')}{more}"} for row in clean_pairs(60, 3)]
+    first = cues_of(tmp_path, rows)[0]
+    assert "more characters" in names(first)
+
+
 def in_parts(rows, share_of_longer, seed):
     """Gives rows a part each, and turns pairs such that the longer answer is chosen as often as the part has it."""
     rng = random.Random(seed)

@@ -14,6 +14,7 @@ from huggingface_hub import constants
 from typer.testing import CliRunner
 from written_questions import write_questions
 
+from align.assets import shipped_recipes
 from align.cli.app import app
 from align.errors import UserError
 from align.models.at_hand import require_model
@@ -131,6 +132,16 @@ def test_a_file_is_no_model_even_where_its_name_could_be_a_hub_id(tmp_path, monk
     for source in ("model.safetensors", "owner/model.gguf", str(tmp_path / "model.safetensors")):
         (tmp_path / source).write_bytes(b"")
         assert refusal(source).startswith(f"{source} is a file. Name a model's folder that was saved, with its config")
+
+
+def test_a_recipe_is_told_from_a_model(tmp_path, monkeypatch):
+    name, path = next(iter(shipped_recipes().items()))
+    said = refusal(name)
+    assert said.startswith(f"{name} is a shipped recipe and no model. Name the `output_dir` of a run of it")
+    assert str(path) in said
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir(parents=True)
+    require_model(name)
 
 
 @pytest.mark.parametrize(
