@@ -17,7 +17,7 @@ HOLES = {  # the play that shows the cause, and the sound twin
     "KeepsTheKeyAmongFiles": ("`looked_cat`", "KeepsNoKey"),
     "CorrectsAWrongTry": ("`told_answer`", "SaysThatItIsWrong"),
     "ComparesTwoCells": ("`alike_write`", "ComparesWithItsOwn"),
-    "RecordsItsBaseline": ("`rebased_set_size`", "KeepsItsBaseline"),
+    "RecordsItsBaseline": ("`spoilt_set_size`", "KeepsItsBaseline"),
 }
 
 
