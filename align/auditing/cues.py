@@ -201,7 +201,8 @@ def remedies(kind: str, where: str, feature: str, name: str, surplus: int) -> li
         method = next((each for each, record in METHODS.items() if record.makes_reward_model and record.augment), "")
         if method:
             found.append(
-                f"Add ties{phrase} on either side: `align augment FILE --method {method}` makes neutral pairs."
+                f"Add ties{phrase} on either side: `align augment FILE --method {method} --model MODEL --out OUT` "
+                "makes neutral pairs."
             )
         found.append(f"Leave out about {surplus:,} of the pairs that have it on this side only, until both are even.")
         found.append(_audit_line(feature, name))
