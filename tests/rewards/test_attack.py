@@ -300,6 +300,8 @@ def test_what_needs_the_right_answer_is_said_in_other_words():
     paid = attacked(of_text(lambda text, gold: (tagged(text) == gold) + len(text) / 1e6), SUMS, "beside", "words")
     assert paid.of("gamed") == []
     assert paid.of("beside")[0].text.startswith("It may be so")
+    bonus = attacked(of_text(lambda text, gold: (tagged(text) == gold) + 0.4 * ("catalogue" in text)), SUMS, "beside")
+    assert bonus.of("beside")[0].hack.startswith("beside_code")
     named = attacked(of_text(lambda text, gold: gold in re.findall(r"\d+", text)), SUMS, "beside")
     assert any("not 1" in outcome.text for outcome in named.of("misread"))
 

@@ -1,5 +1,6 @@
 """The right answer with something beside it, or denied; a policy must know the answer, so that nothing is gamed."""
 
+from rewards.attacks.hacks.literals import code_words
 from rewards.attacks.hacks.words import MARKUP, PLEASING, SENTENCE, WORK
 from rewards.attacks.seen import Family, Seen
 
@@ -13,6 +14,14 @@ BESIDE = Family("beside", __doc__, "Cap it with `reward_clip`.")
 def beside(seen: Seen, right: str, text: str) -> str:
     """The right answer, with a nonsense trace, words that please, Markdown or a filler, or again and again."""
     return text.format((SENTENCE * seen.limit)[: seen.limit], seen.form(right))
+
+
+@BESIDE.response(*range(5))
+def beside_code(seen: Seen, right: str, which: int) -> str | None:
+    """The right answer, and behind it all words of the reward's own code, or one of them."""
+    words = code_words(seen)
+    shown = words[which - 1 : which] if which else words
+    return f"{seen.form(right)}\n{' '.join(shown)}" if shown else None
 
 
 @BESIDE.response(

@@ -23,7 +23,8 @@ _UNITS: dict[str, Callable[[int], str]] = {
 }
 
 
-def _words(seen: Seen) -> list[str]:
+def code_words(seen: Seen) -> list[str]:
+    """Lists the words in the reward's code that are no patterns."""
     return [each for each in seen.literals if isinstance(each, str) and not is_pattern(each)]
 
 
@@ -61,7 +62,7 @@ def every_match(seen: Seen, fill: str) -> str | None:
 @LITERALS.response(*range(12))
 def word(seen: Seen, place: int) -> str | None:
     """A word of the reward's code."""
-    return next(iter(_words(seen)[place:]), None)
+    return next(iter(code_words(seen)[place:]), None)
 
 
 @LITERALS.response(
@@ -71,7 +72,7 @@ def word(seen: Seen, place: int) -> str | None:
 )  # fmt: skip
 def all_words(seen: Seen, how: tuple[str, str]) -> str | None:
     """All words of the reward's code, alone or beside a wrong answer."""
-    if not (found := [*_words(seen), *_matches(seen, "a")]):
+    if not (found := [*code_words(seen), *_matches(seen, "a")]):
         return None
     return how[1].format(how[0].join(found), seen.form(seen.wrong), varied(80))[: seen.limit]
 
@@ -91,7 +92,7 @@ VALUES: tuple[object, ...] = ("x", "", 1, 0, True, None, [], {}, ["x"])
 @LITERALS.response(*((value, form) for value in VALUES for form in ("{0}", "```json\n{0}\n```")))
 def fields(seen: Seen, how: tuple[object, str]) -> str | None:
     """JSON with every name that stands in the reward's code, and nothing to say."""
-    names = [each for each in _words(seen) if each.isidentifier()]
+    names = [each for each in code_words(seen) if each.isidentifier()]
     return how[1].format(json.dumps(dict.fromkeys(names, how[0]))) if names else None
 
 
